@@ -1,0 +1,176 @@
+// Starting the real programs, waiting for what they print, and ending them
+// by pid. Everything started here is ended by stopAll(), also when the test
+// process exits or is interrupted: no program outlives its test.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir as systemTmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+
+const running = new Set();
+const directories = new Set();
+
+/** The path of one of our programs; LONGHAUL_BIN_DIR overrides build/bin. */
+export function bin(name) {
+  return join(process.env.LONGHAUL_BIN_DIR ?? join(root, 'build/bin'), name);
+}
+
+/** A fresh directory, removed by stopAll(). */
+export function tmpdir(prefix = 'longhaul-') {
+  const dir = mkdtempSync(join(systemTmpdir(), prefix));
+  directories.add(dir);
+  return dir;
+}
+
+/** A TCP port on loopback that was free a moment ago. Prefer port 0 and the
+ * line the program prints; this is for programs that cannot say. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+export const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+
+/** Calls `check` until it returns something truthy, and returns that. */
+export async function until(check, { timeoutMs = 10_000, everyMs = 25,
+  what = 'the condition' } = {}) {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await sleep(everyMs);
+  }
+}
+
+class Output {
+  constructor(stream, echo) {
+    this.text = '';
+    this.ended = false;
+    this.waiters = new Set();
+    stream?.setEncoding('utf8');
+    stream?.on('data', (data) => {
+      this.text += data;
+      if (echo) process.stderr.write(data);
+      this.wake();
+    });
+    stream?.on('close', () => { this.ended = true; this.wake(); });
+  }
+  wake() {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+}
+
+/**
+ * Starts a program. Options: args, env (added to a minimal environment that
+ * carries no credential), cwd, waitFor (a RegExp on stdout or stderr),
+ * timeoutMs for that wait. LONGHAUL_TEST_VERBOSE=1 shows what it prints.
+ *
+ * Returns { pid, child, name, stdout(), stderr(), match, exited,
+ * waitForLine(re), signal(name), stop(), kill() }; `exited` resolves to
+ * { code, signal }; `match` is the RegExp match of waitFor.
+ */
+export async function startProcess(command, { args = [], env = {}, cwd,
+  waitFor, timeoutMs = 15_000, name = command.split('/').pop() } = {}) {
+  const verbose = process.env.LONGHAUL_TEST_VERBOSE === '1';
+  const child = spawn(command, args, {
+    cwd,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8',
+      ...sanitizerOptions(), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const out = new Output(child.stdout, verbose);
+  const err = new Output(child.stderr, verbose);
+  const exited = new Promise((resolve) => {
+    child.once('error', (error) => resolve({ code: null, signal: null, error }));
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  });
+  const program = {
+    name, child, pid: child.pid, exited, match: null,
+    stdout: () => out.text,
+    stderr: () => err.text,
+    signal: (sig) => { process.kill(child.pid, sig); },
+    waitForLine: (re, ms = timeoutMs) => waitForLine(program, out, err, re, ms),
+    stop: (graceMs = 10_000) => stopProgram(program, graceMs),
+    kill: async () => { end(program, 'SIGKILL'); return exited; },
+  };
+  running.add(program);
+  exited.then(() => running.delete(program));
+  if (waitFor) program.match = await program.waitForLine(waitFor);
+  return program;
+}
+
+function sanitizerOptions() {
+  const kept = {};
+  for (const key of ['ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS']) {
+    if (process.env[key]) kept[key] = process.env[key];
+  }
+  return kept;
+}
+
+function waitForLine(program, out, err, re, timeoutMs) {
+  return new Promise((resolve, reject) => {
+    const finish = (settle, value) => {
+      clearTimeout(timer);
+      out.waiters.delete(look);
+      err.waiters.delete(look);
+      settle(value);
+    };
+    const fail = (why) => finish(reject, new Error(
+      `${program.name}: ${why} while waiting for ${re}\n` +
+      `stdout: ${out.text.slice(-2000)}\nstderr: ${err.text.slice(-2000)}`));
+    const look = () => {
+      const match = re.exec(out.text) ?? re.exec(err.text);
+      if (match) finish(resolve, match);
+      else if (out.ended && err.ended) fail('ended');
+    };
+    const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs);
+    out.waiters.add(look);
+    err.waiters.add(look);
+    look();
+  });
+}
+
+function end(program, signal) {
+  const { child } = program;
+  if (child.pid && child.exitCode === null && child.signalCode === null) {
+    child.kill(signal);
+  }
+}
+
+/** SIGTERM, and SIGKILL when that does not help in time. */
+async function stopProgram(program, graceMs) {
+  end(program, 'SIGTERM');
+  const timer = setTimeout(() => end(program, 'SIGKILL'), graceMs);
+  const result = await program.exited;
+  clearTimeout(timer);
+  return result;
+}
+
+/** Ends everything startProcess() started, newest first, and removes every
+ * tmpdir(). For `after(stopAll)`. */
+export async function stopAll() {
+  for (const program of [...running].reverse()) await program.stop();
+  for (const dir of directories) {
+    rmSync(dir, { recursive: true, force: true });
+  }
+  directories.clear();
+}
+
+process.on('exit', () => {
+  for (const program of running) end(program, 'SIGKILL');
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => process.exit(128));
+}
