@@ -1,0 +1,34 @@
+#ifndef LH_SERVICE_MODELS_H
+#define LH_SERVICE_MODELS_H
+
+/*
+ * models: schema/models.json (embedded at build) as a lookup: which bucket
+ * shares a rate limit, what a token costs, how large the window is. Unknown
+ * models share the bucket "other" and have no price.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/job/job.h"
+
+struct models;
+struct model_info {
+    const char *id;
+    const char *bucket;
+    uint64_t context_tokens; /* 0: unknown */
+    uint64_t max_output_tokens;
+};
+
+/* Aborts when the embedded file is broken (a unit test reads it too). */
+struct models *models_load(void);
+void models_free(struct models *models);
+const struct model_info *models_find(const struct models *models,
+    const char *model); /* NULL: unknown */
+const char *models_bucket(const struct models *models, const char *model);
+/* Exact cost in 1e-9 USD, or -1 without a price. */
+int64_t models_cost_usd_nanos(const struct models *models, const char *model,
+    const struct job_usage *usage);
+const char *models_as_of(const struct models *models);
+
+#endif
