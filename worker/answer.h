@@ -12,7 +12,6 @@
 
 #include "common/base/text.h"
 
-#define ANSWER_NAME_SIZE 129 /* ids, models, types, codes */
 #define ANSWER_MESSAGE_SIZE 1025
 
 struct answer_usage {
@@ -25,9 +24,9 @@ struct answer_usage {
 };
 
 struct answer {
-    char id[ANSWER_NAME_SIZE];
-    char model[ANSWER_NAME_SIZE];
-    char stop_reason[ANSWER_NAME_SIZE];
+    char id[80];
+    char model[129];
+    char stop_reason[40];
     bool has_usage;
     struct answer_usage usage;
 };
@@ -41,9 +40,9 @@ int answer_parse(
     struct slice body, struct answer *answer, const char **reason) MUST_CHECK;
 
 struct answer_error {
-    char type[ANSWER_NAME_SIZE];
-    char code[ANSWER_NAME_SIZE]; /* details.error_code, "" when absent */
-    char request_id[ANSWER_NAME_SIZE];
+    char type[64];
+    char code[64]; /* details.error_code, "" when absent */
+    char request_id[80];
     /* Cut at a character's end, control characters made blanks. */
     char message[ANSWER_MESSAGE_SIZE];
 };

@@ -11,31 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/base/buffer.h"
+#include "common/job/job.h"
 
 #define OPTIONS_JSON_MAX (16 * 1024)
-#define OPTIONS_TAGS_MAX 16
-#define OPTIONS_TAG_MAX 64
-#define OPTIONS_FALLBACKS_MAX 4
-#define JOB_MODEL_MAX 128
 #define OPTIONS_ERROR_SIZE 256
 
 #define OPTIONS_EXPIRES_IN_DEFAULT_MS (INT64_C(7) * 86400 * 1000)
 #define OPTIONS_EXPIRES_IN_MAX_MS (INT64_C(31) * 86400 * 1000)
 #define OPTIONS_MAX_ATTEMPTS_DEFAULT 8
 #define OPTIONS_TIMEOUT_DEFAULT_MS (INT64_C(600) * 1000)
-
-enum job_lane {
-    JOB_LANE_INTERACTIVE,
-    JOB_LANE_STANDARD,
-    JOB_LANE_BULK,
-    JOB_LANE_COUNT
-};
-
-/* "interactive", "standard", "bulk". */
-const char *job_lane_name(enum job_lane lane);
-/* 0 and *lane set, or -1. */
-int job_lane_parse(struct slice name, enum job_lane *lane) MUST_CHECK;
 
 /* 1..JOB_MODEL_MAX printable ASCII bytes without blanks, quotes and
  * backslashes, so that a name can be put into JSON as it is. */
@@ -48,8 +32,8 @@ struct job_options {
     unsigned max_attempts; /* 1 .. 100 */
     unsigned tag_count;
     unsigned fallback_count;
-    char tags[OPTIONS_TAGS_MAX][OPTIONS_TAG_MAX + 1];
-    char fallback_models[OPTIONS_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
+    char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
+    char fallback_models[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
 };
 
 /* Every option at its default. */
@@ -64,10 +48,6 @@ void options_init(struct job_options *options);
  */
 int options_parse(
     struct slice json, struct job_options *options, char *error) MUST_CHECK;
-
-/* Appends the object that options_parse reads back, defaults left out;
- * "{}" when all are. */
-void options_encode(const struct job_options *options, struct buffer *out);
 
 /* The table, for documentation and help. */
 struct options_row {
