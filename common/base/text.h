@@ -64,6 +64,8 @@ int text_unhex(struct slice in, void *out, size_t len) MUST_CHECK;
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no
  * overlong forms, nothing above U+10FFFF). */
 bool text_is_utf8(struct slice in);
+/* The length of the well-formed sequence that `in` begins with, or 0. */
+size_t text_utf8_step(struct slice in);
 
 /*
  * The candidate (a NULL-terminated list) nearest to `word` when it is near
