@@ -19,11 +19,20 @@
 
 #include "common/base/text.h"
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN,
-    LOG_LEVEL_ERROR };
+enum log_level {
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_ERROR
+};
 
-enum log_field_kind { LOG_FIELD_END, LOG_FIELD_TEXT, LOG_FIELD_INT,
-    LOG_FIELD_REAL, LOG_FIELD_BOOL };
+enum log_field_kind {
+    LOG_FIELD_END,
+    LOG_FIELD_TEXT,
+    LOG_FIELD_INT,
+    LOG_FIELD_REAL,
+    LOG_FIELD_BOOL
+};
 
 struct log_field {
     const char *key;
@@ -35,25 +44,36 @@ struct log_field {
 
 /* Fields for log_info() and friends; a NULL text is left out. */
 #define LOG_TEXT(k, v) \
-    {.key = (k), .kind = LOG_FIELD_TEXT, .text = slice_of(v)}
-#define LOG_SLICE(k, v) {.key = (k), .kind = LOG_FIELD_TEXT, .text = (v)}
+    { \
+        .key = (k), .kind = LOG_FIELD_TEXT, .text = slice_of(v) \
+    }
+#define LOG_SLICE(k, v) \
+    { \
+        .key = (k), .kind = LOG_FIELD_TEXT, .text = (v) \
+    }
 #define LOG_INT(k, v) \
-    {.key = (k), .kind = LOG_FIELD_INT, .integer = (int64_t)(v)}
-#define LOG_REAL(k, v) {.key = (k), .kind = LOG_FIELD_REAL, .real = (v)}
+    { \
+        .key = (k), .kind = LOG_FIELD_INT, .integer = (int64_t)(v) \
+    }
+#define LOG_REAL(k, v) \
+    { \
+        .key = (k), .kind = LOG_FIELD_REAL, .real = (v) \
+    }
 #define LOG_BOOL(k, v) \
-    {.key = (k), .kind = LOG_FIELD_BOOL, .integer = (v) ? 1 : 0}
+    { \
+        .key = (k), .kind = LOG_FIELD_BOOL, .integer = (v) ? 1 : 0 \
+    }
 
 /* `program` is kept, not copied. The level is read once from LONGHAUL_LOG
  * (debug, info, warn, error; default info). */
 void log_init(const char *program);
 void log_set_level(enum log_level level);
 /* `fields` ends with a NULL key, or is NULL. */
-void log_write(enum log_level level, const char *event,
-    const struct log_field *fields);
+void log_write(
+    enum log_level level, const char *event, const struct log_field *fields);
 
 /* At least one field; for an event without any call log_write(..., NULL). */
-#define LOG_FIELDS(...) \
-    ((const struct log_field[]){__VA_ARGS__, {.key = NULL}})
+#define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {.key = NULL}})
 #define log_debug(event, ...) \
     log_write(LOG_LEVEL_DEBUG, event, LOG_FIELDS(__VA_ARGS__))
 #define log_info(event, ...) \

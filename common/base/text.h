@@ -45,8 +45,8 @@ struct slice slice_split(struct slice *rest, char sep);
  */
 int text_parse_u64(struct slice in, uint64_t max, uint64_t *value) MUST_CHECK;
 /* An optional '-' and digits within [min, max]. */
-int text_parse_i64(struct slice in, int64_t min, int64_t max, int64_t *value)
-    MUST_CHECK;
+int text_parse_i64(
+    struct slice in, int64_t min, int64_t max, int64_t *value) MUST_CHECK;
 /* A plain decimal such as 12, 0.5, 1e3; finite. */
 int text_parse_double(struct slice in, double *value) MUST_CHECK;
 /* "250ms", "10s", "5m", "2h", "7d"; a bare number is seconds. In ms. */
