@@ -57,21 +57,21 @@ struct job_meta {
     unsigned max_attempts;
     uint64_t max_tokens;
     bool shorthand;
-    bool sampling;         /* temperature, top_p or top_k is present */
-    char api_version[16];  /* as the client sent it, "" if none */
-    char *beta;            /* anthropic-beta as sent, or NULL; owned */
+    bool sampling; /* temperature, top_p or top_k is present */
+    char api_version[16]; /* as the client sent it, "" if none */
+    char *beta; /* anthropic-beta as sent, or NULL; owned */
     char *idempotency_key; /* or NULL; owned */
-    char *recipe;          /* see request.h; owned */
+    char *recipe; /* see request.h; owned */
     unsigned tag_count;
     char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
     unsigned fallback_count;
     char fallbacks[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
     char fallback_bucket[JOB_BUCKET_MAX + 1]; /* of fallbacks[0], or "" */
     enum job_codec codec;
-    uint64_t body_bytes;   /* the client's bytes */
+    uint64_t body_bytes; /* the client's bytes */
     uint64_t stored_bytes; /* after the codec */
-    unsigned parts;        /* 0: inline in the job's hash */
-    char sha256[65];       /* of the client's bytes; also the fingerprint */
+    unsigned parts; /* 0: inline in the job's hash */
+    char sha256[65]; /* of the client's bytes; also the fingerprint */
 };
 
 void job_meta_clear(struct job_meta *meta);
@@ -83,13 +83,13 @@ void job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1]);
 
 /* What went wrong last, in words that may be shown to the submitter. */
 struct job_error {
-    char class_name[32];  /* a row of the outcome table; "" = no error */
-    char type[64];        /* Claude's error type, or "" */
-    char code[64];        /* error.details.error_code, or "" */
-    unsigned status;      /* HTTP status, 0 if there was none */
-    char request_id[80];  /* Claude's, or "" */
+    char class_name[32]; /* a row of the outcome table; "" = no error */
+    char type[64]; /* Claude's error type, or "" */
+    char code[64]; /* error.details.error_code, or "" */
+    unsigned status; /* HTTP status, 0 if there was none */
+    char request_id[80]; /* Claude's, or "" */
     int64_t at_ms;
-    char message[1025];   /* cleaned of control characters */
+    char message[1025]; /* cleaned of control characters */
 };
 void job_error_encode(const struct job_error *error, struct buffer *out);
 int job_error_decode(struct slice json, struct job_error *error) MUST_CHECK;
@@ -98,8 +98,8 @@ int job_error_decode(struct slice json, struct job_error *error) MUST_CHECK;
  * type, model and the message without its numbers, ids and quoted parts.
  * 16 hex digits and NUL into out.
  */
-void job_error_fingerprint(const struct job_error *error, const char *model,
-    char out[17]);
+void job_error_fingerprint(
+    const struct job_error *error, const char *model, char out[17]);
 
 struct job_usage {
     uint64_t input_tokens;
@@ -116,7 +116,7 @@ struct job_result {
     enum job_state state;
     uint64_t version;
     char model[JOB_MODEL_MAX + 1]; /* that answered, else that was asked */
-    int64_t started_ms;            /* first claim of this generation, or 0 */
+    int64_t started_ms; /* first claim of this generation, or 0 */
     int64_t finished_ms;
     unsigned attempts;
     unsigned unknown_calls; /* calls whose outcome nobody knows */
@@ -148,18 +148,20 @@ struct job_view {
     struct job_error error;
     const struct job_meta *meta;
     const struct job_result *result; /* when terminal, else NULL */
-    char reason[256]; /* status_reason in words */
+    char reason[256]; /* status_reason in words; "": made from the rest */
+    bool simulated; /* in flight; a result has its own */
 };
 
 /*
  * The job object of the API. `origin` is the public origin without a slash
  * at the end. Used for the 202 of the submitter and every read.
  */
-void job_view_encode(const struct job_view *view, const char *origin,
-    struct buffer *out);
-void job_view_from_result(const struct job_result *result,
-    struct job_view *view);
-/* Seconds after which asking again makes sense, 1..60. */
+void job_view_encode(
+    const struct job_view *view, const char *origin, struct buffer *out);
+void job_view_from_result(
+    const struct job_result *result, struct job_view *view);
+/* Seconds after which asking again makes sense, 1..60. The job object says
+ * null instead once the job is terminal. */
 unsigned job_view_poll_after_s(const struct job_view *view);
 
 #endif

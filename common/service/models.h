@@ -23,8 +23,8 @@ struct model_info {
 /* Aborts when the embedded file is broken (a unit test reads it too). */
 struct models *models_load(void);
 void models_free(struct models *models);
-const struct model_info *models_find(const struct models *models,
-    const char *model); /* NULL: unknown */
+const struct model_info *models_find(
+    const struct models *models, const char *model); /* NULL: unknown */
 const char *models_bucket(const struct models *models, const char *model);
 /* Exact cost in 1e-9 USD, or -1 without a price. */
 int64_t models_cost_usd_nanos(const struct models *models, const char *model,

@@ -27,9 +27,9 @@ enum store_status {
     STORE_OK,
     STORE_EXISTS, /* commit: this generation has a row already */
     STORE_ABSENT,
-    STORE_FULL,   /* disk full: try again later */
-    STORE_BUSY,   /* the lock was not had in time: try again */
-    STORE_FAILED  /* everything else; logged */
+    STORE_FULL, /* disk full: try again later */
+    STORE_BUSY, /* the lock was not had in time: try again */
+    STORE_FAILED /* everything else; logged */
 };
 
 #define STORE_READ 1u
@@ -56,8 +56,8 @@ typedef void store_on_status(void *arg, enum store_status status);
  */
 void store_commit(struct store *store, const struct job_result *result,
     struct slice answer, struct slice request,
-    void (*on_committed)(void *arg, enum store_status status,
-        const struct job_result *existing),
+    void (*on_committed)(
+        void *arg, enum store_status status, const struct job_result *existing),
     void *arg);
 
 /* Rows handed to callbacks live for the call. */
@@ -84,7 +84,7 @@ struct store_filter {
     const char *lane;
     const char *tag;
     const char *error_type;
-    int64_t after_ms;  /* created at or after; 0: any */
+    int64_t after_ms; /* created at or after; 0: any */
     int64_t before_ms; /* created before; 0: any */
 };
 /* Newest generation of each job, newest id first, ids strictly below
@@ -98,8 +98,8 @@ void store_list(struct store *store, const struct store_filter *filter,
 /* --- writes of the janitor: idempotent, in the committer's transactions */
 
 /* Content gone, the name stays for 410. */
-void store_delete(struct store *store, const char *id,
-    store_on_status *on_status, void *arg);
+void store_delete(
+    struct store *store, const char *id, store_on_status *on_status, void *arg);
 /* The dead letter's request and flag go, the failed row stays. */
 void store_discard(struct store *store, const char *id, unsigned generation,
     store_on_status *on_status, void *arg);
@@ -113,21 +113,20 @@ void store_forget_request(struct store *store, const char *id,
  */
 void store_sweep(struct store *store, int64_t finished_before_ms,
     int64_t dead_before_ms, unsigned limit,
-    void (*on_swept)(void *arg, enum store_status status, unsigned count,
-        bool more),
+    void (*on_swept)(
+        void *arg, enum store_status status, unsigned count, bool more),
     void *arg);
 
 /* The installation's marker; "" if there is none. set: EXISTS if another. */
 void store_marker_get(struct store *store,
-    void (*on_marker)(void *arg, enum store_status status,
-        struct slice marker),
+    void (*on_marker)(void *arg, enum store_status status, struct slice marker),
     void *arg);
 void store_marker_set(struct store *store, const char *marker,
     store_on_status *on_status, void *arg);
 
 struct store_stats {
-    uint64_t commits;      /* transactions */
-    uint64_t rows;         /* committed by this process */
+    uint64_t commits; /* transactions */
+    uint64_t rows; /* committed by this process */
     uint64_t queue_length; /* waiting for the committer */
     int64_t last_commit_us;
     uint64_t file_bytes;

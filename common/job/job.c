@@ -1,0 +1,96 @@
+#include "common/job/job.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const state_names[] = {
+    [JOB_QUEUED] = "queued",
+    [JOB_RUNNING] = "running",
+    [JOB_RETRYING] = "retrying",
+    [JOB_SUCCEEDED] = "succeeded",
+    [JOB_FAILED] = "failed",
+    [JOB_CANCELED] = "canceled",
+    [JOB_EXPIRED] = "expired",
+};
+
+static const char *const lane_names[JOB_LANES] = {
+    [JOB_LANE_INTERACTIVE] = "interactive",
+    [JOB_LANE_STANDARD] = "standard",
+    [JOB_LANE_BULK] = "bulk",
+};
+
+static int
+find_name(const char *const *names, size_t count, struct slice in)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal_text(in, names[i]))
+            return (int)i;
+    return -1;
+}
+
+const char *
+job_state_name(enum job_state state)
+{
+    assert((size_t)state < COUNT(state_names));
+    return state_names[state];
+}
+
+int
+job_state_parse(struct slice in, enum job_state *state)
+{
+    int found = find_name(state_names, COUNT(state_names), in);
+    if (found < 0)
+        return -1;
+    *state = (enum job_state)found;
+    return 0;
+}
+
+bool
+job_state_is_terminal(enum job_state state)
+{
+    return state >= JOB_SUCCEEDED;
+}
+
+const char *
+job_lane_name(enum job_lane lane)
+{
+    assert((size_t)lane < COUNT(lane_names));
+    return lane_names[lane];
+}
+
+int
+job_lane_parse(struct slice in, enum job_lane *lane)
+{
+    int found = find_name(lane_names, COUNT(lane_names), in);
+    if (found < 0)
+        return -1;
+    *lane = (enum job_lane)found;
+    return 0;
+}
+
+void
+job_meta_clear(struct job_meta *meta)
+{
+    memory_free(meta->beta);
+    memory_free(meta->idempotency_key);
+    memory_free(meta->recipe);
+    memset(meta, 0, sizeof(*meta));
+}
+
+void
+job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1])
+{
+    bool fallback = meta->fallback_bucket[0] != '\0';
+    snprintf(out, JOB_QUEUE_MAX + 1, "%s:%s%s%s", job_lane_name(meta->lane),
+        meta->bucket, fallback ? ">" : "", meta->fallback_bucket);
+}
+
+void
+job_result_clear(struct job_result *result)
+{
+    job_meta_clear(&result->meta);
+    memset(result, 0, sizeof(*result));
+}

@@ -1,0 +1,127 @@
+#include <string.h>
+
+#include "common/job/job.h"
+#include "common/job/job_json.h"
+
+#define META_JSON_MAX (256 * 1024)
+/* A whole HTTP head has 16 KiB; bytes that are not UTF-8 triple (U+FFFD). */
+#define HEADER_MAX (48 * 1024)
+#define BYTES_MAX (INT64_C(1) << 30)
+#define MS_MAX (INT64_C(1) << 52)
+
+#define TEXT(key, member) JOB_JSON_TEXT_OF(key, struct job_meta, member)
+#define FIELD(key, kind, member, max)                                          \
+    JOB_JSON_FIELD(key, JOB_JSON_##kind, struct job_meta, member, max)
+
+static const struct job_json_field fields[] = {
+    TEXT("m", model),
+    TEXT("b", bucket),
+    TEXT("t", tenant),
+    FIELD("c", I64, created_ms, MS_MAX),
+    FIELD("e", I64, expires_ms, MS_MAX),
+    FIELD("to", I64, timeout_ms, MS_MAX),
+    FIELD("ma", UINT, max_attempts, 1000000),
+    FIELD("mt", U64, max_tokens, INT64_MAX),
+    FIELD("sh", BOOL, shorthand, 1),
+    FIELD("sp", BOOL, sampling, 1),
+    TEXT("v", api_version),
+    FIELD("be", OWNED, beta, HEADER_MAX),
+    FIELD("ik", OWNED, idempotency_key, HEADER_MAX),
+    FIELD("r", OWNED, recipe, HEADER_MAX),
+    TEXT("fq", fallback_bucket),
+    FIELD("bb", U64, body_bytes, BYTES_MAX),
+    FIELD("sb", U64, stored_bytes, BYTES_MAX),
+    FIELD("p", UINT, parts, 4096),
+    TEXT("h", sha256),
+};
+#define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
+
+static void
+put_list(struct buffer *out, const char *key, const char *texts,
+    size_t text_size, unsigned count)
+{
+    if (count == 0)
+        return;
+    buffer_printf(out, "\"%s\":[", key);
+    for (unsigned i = 0; i < count; i++) {
+        if (i > 0)
+            buffer_append_char(out, ',');
+        buffer_append_json(out, slice_of(texts + i * text_size));
+    }
+    buffer_append(out, "],", 2);
+}
+
+void
+job_meta_encode(const struct job_meta *meta, struct buffer *out)
+{
+    buffer_append_char(out, '{');
+    job_json_put(fields, FIELD_COUNT, meta, out);
+    buffer_printf(out, "\"l\":\"%s\",", job_lane_name(meta->lane));
+    if (meta->codec == JOB_CODEC_ZSTD)
+        buffer_append_text(out, "\"z\":1,");
+    put_list(out, "tg", meta->tags[0], sizeof(meta->tags[0]), meta->tag_count);
+    put_list(out, "fb", meta->fallbacks[0], sizeof(meta->fallbacks[0]),
+        meta->fallback_count);
+    job_json_end(out);
+}
+
+static int
+get_list(const json_t *object, const char *key, char *texts, size_t text_size,
+    unsigned max, unsigned *count)
+{
+    const json_t *list = json_object_get(object, key);
+    if (list == NULL)
+        return 0;
+    if (!json_is_array(list) || json_array_size(list) > max)
+        return -1;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        if (!json_is_string(item) || json_string_length(item) >= text_size)
+            return -1;
+        memcpy(texts + i * text_size, json_string_value(item),
+            json_string_length(item) + 1);
+    }
+    *count = (unsigned)json_array_size(list);
+    return 0;
+}
+
+static bool
+sha256_is_valid(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static int
+decode(const json_t *object, struct job_meta *meta)
+{
+    if (job_json_get(fields, FIELD_COUNT, object, meta) != 0)
+        return -1;
+    const char *lane = json_string_value(json_object_get(object, "l"));
+    if (job_lane_parse(slice_of(lane), &meta->lane) != 0)
+        return -1;
+    if (json_integer_value(json_object_get(object, "z")) == 1)
+        meta->codec = JOB_CODEC_ZSTD;
+    if (get_list(object, "tg", meta->tags[0], sizeof(meta->tags[0]),
+            JOB_TAGS_MAX, &meta->tag_count) != 0 ||
+        get_list(object, "fb", meta->fallbacks[0], sizeof(meta->fallbacks[0]),
+            JOB_FALLBACKS_MAX, &meta->fallback_count) != 0)
+        return -1;
+    if (meta->model[0] == '\0' || meta->bucket[0] == '\0' ||
+        meta->tenant[0] == '\0')
+        return -1;
+    return meta->sha256[0] == '\0' || sha256_is_valid(meta->sha256) ? 0 : -1;
+}
+
+int
+job_meta_decode(struct slice json, struct job_meta *meta)
+{
+    memset(meta, 0, sizeof(*meta));
+    json_t *object = job_json_open(json, META_JSON_MAX);
+    if (object == NULL)
+        return -1;
+    int status = decode(object, meta);
+    json_decref(object);
+    if (status != 0)
+        job_meta_clear(meta);
+    return status;
+}
