@@ -12,6 +12,10 @@
  *
  * The parser holds no descriptor and takes no time. The result is the same
  * however the input is cut.
+ *
+ * Target forms: origin-form; "*" for OPTIONS only; absolute-form with the
+ * scheme http or https when its authority equals Host. CONNECT is refused
+ * with 501, another version than 1.0 and 1.1 with 505.
  */
 
 #include <stdbool.h>
@@ -59,9 +63,13 @@ struct http_parser {
     unsigned error_status;    /* 400, 414, 431, 501, 505 */
     const char *error_reason; /* static text, safe to show */
     int state;
-    uint64_t left;
+    unsigned seen;            /* which single-valued fields have come */
+    uint64_t left;            /* body bytes to come, of this chunk if chunked */
     size_t line_start;
-    size_t extra_bytes;
+    size_t extra_bytes;       /* field lines; later extensions, trailers */
+    unsigned extra_fields;
+    unsigned size_digits;     /* of the chunk size being read */
+    struct slice authority;   /* of an absolute-form target */
     struct buffer bytes;      /* the head as received */
 };
 
@@ -72,7 +80,9 @@ void http_parser_next(struct http_parser *parser);
 
 /*
  * Consumes at least one of the `len` bytes (len > 0) unless it returns
- * HEAD or DONE, *used says how many. On BODY, *body is the run of body bytes inside `data`.
+ * HEAD or DONE, *used says how many. On BODY, *body is the run of body bytes
+ * inside `data`. With len 0 it returns DONE if the request is complete and
+ * that was not yet reported, else MORE. After an error: ERROR again.
  */
 enum http_parse_status http_parser_feed(struct http_parser *parser,
     const char *data, size_t len, size_t *used, struct slice *body);
@@ -83,8 +93,8 @@ struct slice http_head_get(const struct http_head *head, const char *name);
 size_t http_head_count(const struct http_head *head, const char *name);
 
 /*
- * The value of `name` in a query string, percent-decoded into out. Returns
- * 1 when present, 0 when absent, -1 when malformed, repeated or too long.
+ * The value of `name` in a query string, percent-decoded into out ('+' is a
+ * blank, as forms write it; NUL-terminated). Returns 1 when present, 0 when absent, -1 when malformed, repeated or too long.
  */
 int http_query_get(struct slice query, const char *name, char *out,
     size_t size) MUST_CHECK;
