@@ -4,17 +4,14 @@
 /*
  * retry: when a job may be tried again. Exponential backoff with full
  * jitter: a uniform delay in [0, min(cap, base * 2^(attempt - 1))]. Full
- * jitter spreads a crowd best; the server's own retry-after is a floor, and
- * a little jitter is put on top of it so that a thousand jobs that were
- * told "30 seconds" do not come back in one instant.
+ * jitter spreads a crowd best. What the server asked for (retry-after) is a
+ * floor that is kept exactly.
  */
 
 #include <stdint.h>
 
 #define RETRY_BASE_MS 1000
 #define RETRY_CAP_MS 60000
-/* The most that is added behind a retry-after. */
-#define RETRY_SPREAD_MS 1000
 
 struct retry_policy {
     int64_t base_ms; /* >= 1 */

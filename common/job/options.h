@@ -19,7 +19,9 @@
 #define OPTIONS_EXPIRES_IN_DEFAULT_MS (INT64_C(7) * 86400 * 1000)
 #define OPTIONS_EXPIRES_IN_MAX_MS (INT64_C(31) * 86400 * 1000)
 #define OPTIONS_MAX_ATTEMPTS_DEFAULT 8
+#define OPTIONS_MAX_ATTEMPTS_MAX 100
 #define OPTIONS_TIMEOUT_DEFAULT_MS (INT64_C(600) * 1000)
+#define OPTIONS_TIMEOUT_MAX_MS (INT64_C(3600) * 1000)
 
 /* 1..JOB_MODEL_MAX printable ASCII bytes without blanks, quotes and
  * backslashes, so that a name can be put into JSON as it is. */

@@ -26,6 +26,7 @@
 #define REQUEST_MAX_TOKENS_MAX 10000000
 #define REQUEST_SHORTHAND_MAX_TOKENS 1024
 #define REQUEST_EDITS_MAX 16
+#define REQUEST_CUTS_MAX 2
 #define REQUEST_MESSAGE_SIZE 320
 
 /* ---- the recipe ---- */
@@ -142,15 +143,15 @@ struct request_reader {
     uint64_t message_value_end;
     uint64_t model_value;
     uint64_t model_value_end;
-    uint64_t cuts[2][2]; /* start, end of what is cut */
+    uint64_t cuts[REQUEST_CUTS_MAX][2]; /* start, end of what is cut */
     size_t cut_count;
     char default_model[REQUEST_MODEL_MAX + 1];
 };
 
 /*
  * default_model: for requests that name none (job_model_is_valid).
- * About 5 KB per reader; the only heap is what is captured of small
- * members (bounded by OPTIONS_JSON_MAX).
+ * The struct must not be moved afterwards. It has about 5 KB; the only heap
+ * is what is captured of small members (bounded by OPTIONS_JSON_MAX).
  */
 void request_reader_init(
     struct request_reader *reader, const char *default_model);

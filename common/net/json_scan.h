@@ -187,8 +187,14 @@ int json_object_each(struct slice object,
 
 /* ---- strings ---- */
 
-/* `raw` is a well-formed string literal with its quotes. Appends what it
- * means in UTF-8. */
+/*
+ * raw is a well-formed string literal with its quotes. Writes what it means
+ * in UTF-8 to out[size] as far as it fits (no NUL is added) and returns the
+ * whole length, which is never more than raw.len.
+ */
+size_t json_unescape(struct slice raw, char *out, size_t size);
+
+/* The same, all of it, behind what is in `out`. */
 void json_unescape_append(struct buffer *out, struct slice raw);
 /*
  * The same into out[size] with a NUL behind it. Returns the length, or -1
