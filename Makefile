@@ -39,6 +39,9 @@ RELEASE_LDFLAGS = -pie -Wl,-z,relro,-z,now
 ASAN_CFLAGS = -O1 -g -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_LDFLAGS = -fsanitize=address,undefined
+FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer \
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LDFLAGS = -fsanitize=fuzzer,address,undefined
 
 # V=1 shows the commands.
 Q = $(if $(V),,@)

@@ -63,27 +63,26 @@ bench: deps-build deps-test ## Measure; prints a table of ratios
 	    else echo 'no benchmarks here' >&2; exit 1; fi
 
 # One libFuzzer program for each tests/fuzz/fuzz_NAME.c, with its corpus in
-# tests/fuzz/corpus/NAME/. What a run discovers stays in build/fuzz/corpus/.
+# tests/fuzz/corpus/NAME/; the other files there are linked into all of them.
+# What a run adds to the corpus stays in build/fuzz/corpus/.
 FUZZ_SECONDS = 60
-FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
-FUZZ_FLAGS = -O1 -g -fno-omit-frame-pointer \
-    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_TARGETS := $(filter tests/fuzz/fuzz_%,$(FUZZ_SRC))
+FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(FUZZ)/bin/%,$(FUZZ_TARGETS))
+FUZZ_ARCHIVES := $(foreach dir,cli worker submitter status-api, \
+    $(call archive,$(FUZZ),$(dir))) $(FUZZ)/liblonghaul.a
 
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB_SRC) $(PROGRAM_SRC) $(GEN)
+$(FUZZ)/obj/tests/fuzz/%.o: CFLAGS += -Wno-missing-prototypes
+
+$(FUZZ)/bin/%: $(FUZZ)/obj/tests/fuzz/%.o $(call objects,$(FUZZ),$(filter-out \
+    $(FUZZ_TARGETS),$(FUZZ_SRC))) $(FUZZ_ARCHIVES)
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes $(FUZZ_FLAGS) \
-	    -fsanitize=fuzzer -o $@ $< $(FUZZ_WITH) $(ALL_LIBS)
+	$(call say,link,$@)
+	$(Q)clang $(FUZZ_LDFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(ALL_LIBS)
 
-FUZZ_WITH = $(call no_main,$(LIB_SRC) $(GEN) $(call sources,submitter worker))
+.PHONY: fuzz-programs
+fuzz-programs: $(filter $(patsubst %,$(FUZZ)/bin/fuzz_%,$(subst *,%,$(T))), \
+    $(FUZZ_PROGRAMS))
 
-fuzz: deps-build deps-fuzz $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(FUZZ_NAMES)) \
-    ## Fuzz each parser for FUZZ_SECONDS
-	@for name in $(FUZZ_NAMES); do \
-	    found=$(BUILD)/fuzz/corpus/$$name; mkdir -p $$found; \
-	    echo "fuzz $$name for $(FUZZ_SECONDS) s"; \
-	    $(BUILD)/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
-	        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-	        -artifact_prefix=$(BUILD)/fuzz/$$name- -verbosity=0 $$found \
-	        $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
-	done
+fuzz: deps-build deps-fuzz ## Fuzz each parser for FUZZ_SECONDS; T=name
+	+@$(MAKE) --no-print-directory -s fuzz-programs T='$(T)'
+	@BUILD=$(BUILD) T='$(T)' FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz

@@ -10,6 +10,7 @@ sources = $(sort $(foreach dir,$(1),$(wildcard $(dir)/*.c $(dir)/web/*.c)))
 LIB_SRC := $(call sources,$(LIB_DIRS))
 PROGRAM_SRC := $(call sources,$(PROGRAM_DIRS))
 UNIT_SRC := $(wildcard tests/unit/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 
 name_of = $(strip $(if $(filter cli,$(1)),longhaul, \
     $(if $(filter tests/%,$(1)),$(notdir $(1)), \
@@ -34,22 +35,22 @@ objects = $(patsubst %.c,$(1)/obj/%.o,$(2))
 no_main = $(filter-out %/main.c,$(1))
 archive = $(1)/lib$(subst /,-,$(2)).a
 
-# $(eval $(call flavour,ROOT,COMPILE FLAGS)): objects and one archive a folder.
+# $(eval $(call flavour,ROOT,COMPILE FLAGS,COMPILER)): objects and archives.
 # ROOT/flags changes when compiler or flags do, and everything is rebuilt.
 define flavour
 $(1)/flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2)' | cmp -s - $$@ || \
-	    echo '$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2)' >$$@
+	@echo '$(3) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2)' | cmp -s - $$@ || \
+	    echo '$(3) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2)' >$$@
 
 $(1)/obj/%.o: %.c $(1)/flags | $(BUILD)/gen/embedded.h
 	@mkdir -p $$(@D)
 	$$(call say,cc,$$<)
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+	$$(Q)$(3) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
 
 $(1)/obj/embedded.o: $(GEN) $(1)/flags
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -c -o $$@ $$<
+	$$(Q)$(3) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -c -o $$@ $$<
 
 $(1)/liblonghaul.a: $(call objects,$(1),$(LIB_SRC)) $(1)/obj/embedded.o
 	@rm -f $$@
@@ -78,15 +79,17 @@ endef
 
 ROOT := $(BUILD)
 ASAN := $(BUILD)/asan
-$(eval $(call flavour,$(ROOT),$(RELEASE_CFLAGS)))
-$(eval $(call flavour,$(ASAN),$(ASAN_CFLAGS)))
+FUZZ := $(BUILD)/fuzz
+$(eval $(call flavour,$(ROOT),$(RELEASE_CFLAGS),$(CC)))
+$(eval $(call flavour,$(ASAN),$(ASAN_CFLAGS),$(CC)))
+$(eval $(call flavour,$(FUZZ),$(FUZZ_CFLAGS),clang))
 $(foreach dir,$(PROGRAM_DIRS),$(eval $(call program,$(dir))))
-$(foreach root,$(ROOT) $(ASAN),$(foreach dir,$(PROGRAM_DIRS),$(eval \
+$(foreach root,$(ROOT) $(ASAN) $(FUZZ),$(foreach dir,$(PROGRAM_DIRS),$(eval \
     $(call program_archive,$(root),$(dir)))))
 
 # Built even where no program takes them yet.
 ARCHIVES := $(ROOT)/liblonghaul.a $(foreach dir,$(PROGRAM_DIRS),$(call \
     archive,$(ROOT),$(dir)))
 
--include $(foreach root,$(ROOT) $(ASAN),$(patsubst %.o,%.d,$(call \
-    objects,$(root),$(LIB_SRC) $(PROGRAM_SRC) $(UNIT_SRC))))
+-include $(foreach root,$(ROOT) $(ASAN) $(FUZZ),$(patsubst %.o,%.d,$(call \
+    objects,$(root),$(LIB_SRC) $(PROGRAM_SRC) $(UNIT_SRC) $(FUZZ_SRC))))
