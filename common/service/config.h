@@ -17,11 +17,11 @@
 
 struct config {
     /* upstream */
-    char *api_key;      /* the key's text; never shown */
+    char *api_key; /* the key's text; never shown */
     char *api_key_file; /* or NULL; re-read when it changes */
-    char *base_url;     /* https://api.anthropic.com */
-    bool simulated;     /* results are marked as simulated */
-    char *job_header;   /* name of a header that carries the job id, or NULL */
+    char *base_url; /* https://api.anthropic.com */
+    bool simulated; /* results are marked as simulated */
+    char *job_header; /* name of a header that carries the job id, or NULL */
     /* stores */
     char *redis_url;
     char *redis_password_file;
@@ -31,9 +31,9 @@ struct config {
     char *status_listen;
     char *serve_listen;
     char *worker_listen; /* metrics and health of a worker */
-    char *public_url;    /* NULL: from the listen address */
+    char *public_url; /* NULL: from the listen address */
     char *keys_file;
-    char *cors_origins;  /* space-separated, NULL: none */
+    char *cors_origins; /* space-separated, NULL: none */
     char *allowed_hosts; /* more Host values, space-separated */
     uint64_t max_connections;
     uint64_t max_body_bytes;
@@ -70,13 +70,13 @@ struct config {
  * a line each, in *errors. Secrets in the environment are read and then
  * unset.
  */
-struct config *config_load(const char *path, int *argc, char **argv,
-    struct buffer *errors) MUST_CHECK;
+struct config *config_load(
+    const char *path, int *argc, char **argv, struct buffer *errors) MUST_CHECK;
 void config_free(struct config *config);
 /* Effective values; with `origin` where each came from. Secrets show as
  * "<set, N characters>". json: one object. */
-void config_show(const struct config *config, bool origin, bool json,
-    struct buffer *out);
+void config_show(
+    const struct config *config, bool origin, bool json, struct buffer *out);
 /* The option table as help text for a program's --help. */
 void config_help(const char *program, struct buffer *out);
 /* The option table as the Markdown of docs/configuration.md. */

@@ -39,10 +39,10 @@ int keys_authorise(void *arg, const struct http_head *head, unsigned scope,
 /* For the command line. new: prints the key once into out. */
 int keys_file_add(const char *path, const char *name, unsigned scopes,
     struct buffer *out, struct buffer *errors) MUST_CHECK;
-int keys_file_remove(const char *path, const char *name,
-    struct buffer *errors) MUST_CHECK;
-int keys_file_list(const char *path, struct buffer *out,
-    struct buffer *errors) MUST_CHECK;
+int keys_file_remove(
+    const char *path, const char *name, struct buffer *errors) MUST_CHECK;
+int keys_file_list(
+    const char *path, struct buffer *out, struct buffer *errors) MUST_CHECK;
 const char *keys_scope_names(unsigned scopes, char *out, size_t size);
 int keys_scope_parse(struct slice in, unsigned *scopes) MUST_CHECK;
 

@@ -35,8 +35,7 @@ void metrics_observe(struct metrics *metrics,
     const struct metric_family *family, const char *const *values,
     double seconds);
 /* Forgets the series of a gauge family before it is set anew. */
-void metrics_reset(struct metrics *metrics,
-    const struct metric_family *family);
+void metrics_reset(struct metrics *metrics, const struct metric_family *family);
 void metrics_render(const struct metrics *metrics, struct buffer *out);
 
 #endif

@@ -1,0 +1,63 @@
+#ifndef LH_SERVICE_CONFIG_OPTIONS_H
+#define LH_SERVICE_CONFIG_OPTIONS_H
+
+/*
+ * config_options: the one table of settings, for config.c (reading),
+ * config_show.c (showing) and nobody else.
+ */
+
+#include "common/service/config.h"
+
+enum config_kind {
+    CONFIG_TEXT,
+    CONFIG_SECRET, /* never shown, no flag, NAME_FILE in the environment */
+    CONFIG_PATH,
+    CONFIG_DURATION, /* ms */
+    CONFIG_BYTES,
+    CONFIG_COUNT,
+    CONFIG_BOOL
+};
+
+struct config_option {
+    const char *name; /* in the file; the flag has - for _ */
+    const char *env;
+    enum config_kind kind;
+    size_t offset; /* in struct config */
+    const char *fallback; /* as it would be written; NULL: unset */
+    uint64_t min; /* of numbers */
+    uint64_t max;
+    /* Further demands on text: NULL when fine, else what is wanted. */
+    const char *(*check)(struct slice value);
+    const char *help;
+};
+
+/* Ends with a NULL name. */
+extern const struct config_option config_options[];
+#define CONFIG_OPTIONS_MAX 64
+
+enum config_origin {
+    CONFIG_ORIGIN_DEFAULT,
+    CONFIG_ORIGIN_FILE,
+    CONFIG_ORIGIN_ENVIRONMENT,
+    CONFIG_ORIGIN_FLAG
+};
+
+/* What config_load() really allocates. */
+struct config_loaded {
+    struct config config; /* first: callers hold a pointer to it */
+    enum config_origin origin[CONFIG_OPTIONS_MAX];
+    unsigned line[CONFIG_OPTIONS_MAX]; /* in the file */
+    char *path; /* of the file, or NULL */
+};
+
+/* "--redis-url" for "redis_url"; "" for a secret. */
+void config_flag_name(
+    const struct config_option *option, char *out, size_t size);
+char **config_text_at(
+    struct config *config, const struct config_option *option);
+uint64_t *config_number_at(
+    struct config *config, const struct config_option *option);
+bool *config_bool_at(struct config *config, const struct config_option *option);
+bool config_kind_is_text(enum config_kind kind);
+
+#endif

@@ -1,0 +1,197 @@
+#include <string.h>
+
+#include "common/service/config_options.h"
+
+static const char *
+duration_text(uint64_t ms, char *out, size_t size)
+{
+    static const struct {
+        uint64_t ms;
+        const char *unit;
+    } units[] = {
+        {86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+    while (ms % units[i].ms != 0)
+        i++;
+    if (ms == 0)
+        return "0";
+    snprintf(out, size, "%llu%s", (unsigned long long)(ms / units[i].ms),
+        units[i].unit);
+    return out;
+}
+
+static const char *
+bytes_text(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB"};
+    size_t unit = 0;
+    while (bytes != 0 && bytes % 1024 == 0 && unit < 3) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(out, size, "%llu%s", (unsigned long long)bytes, units[unit]);
+    return out;
+}
+
+/* The value as it would be written in the file; NULL: unset. */
+static const char *
+value_text(const struct config *config, const struct config_option *option,
+    char *scratch, size_t size)
+{
+    const char *member = (const char *)config + option->offset;
+    uint64_t number;
+    char *text;
+    if (option->kind == CONFIG_BOOL) {
+        bool value;
+        memcpy(&value, member, sizeof(value));
+        return value ? "true" : "false";
+    }
+    if (config_kind_is_text(option->kind)) {
+        memcpy(&text, member, sizeof(text));
+        if (text == NULL || option->kind != CONFIG_SECRET)
+            return text;
+        snprintf(scratch, size, "<set, %zu characters>", strlen(text));
+        return scratch;
+    }
+    memcpy(&number, member, sizeof(number));
+    if (option->kind == CONFIG_DURATION)
+        return duration_text(number, scratch, size);
+    if (option->kind == CONFIG_BYTES)
+        return bytes_text(number, scratch, size);
+    snprintf(scratch, size, "%llu", (unsigned long long)number);
+    return scratch;
+}
+
+static void
+origin_text(
+    const struct config_loaded *loaded, size_t index, struct buffer *out)
+{
+    char flag[64];
+    switch (loaded->origin[index]) {
+    case CONFIG_ORIGIN_DEFAULT: buffer_append_text(out, "default"); break;
+    case CONFIG_ORIGIN_FILE:
+        buffer_printf(out, "%s:%u", loaded->path, loaded->line[index]);
+        break;
+    case CONFIG_ORIGIN_ENVIRONMENT:
+        buffer_append_text(out, config_options[index].env);
+        break;
+    case CONFIG_ORIGIN_FLAG:
+        config_flag_name(&config_options[index], flag, sizeof(flag));
+        buffer_append_text(out, flag);
+        break;
+    }
+}
+
+static void
+show_text(const struct config_loaded *loaded, size_t index, const char *value,
+    bool origin, struct buffer *out)
+{
+    buffer_printf(out, "%s%-24s = %s", value == NULL ? "# " : "",
+        config_options[index].name, value == NULL ? "" : value);
+    if (origin) {
+        buffer_append_text(out, "  ; ");
+        origin_text(loaded, index, out);
+    }
+    buffer_append_char(out, '\n');
+}
+
+static void
+show_json(const struct config_loaded *loaded, size_t index, const char *value,
+    bool origin, struct buffer *out)
+{
+    struct buffer from = {0};
+    buffer_append_text(out, index == 0 ? "" : ",");
+    buffer_append_json(out, slice_of(config_options[index].name));
+    buffer_append_text(out, origin ? ":{\"value\":" : ":");
+    if (value == NULL)
+        buffer_append_text(out, "null");
+    else
+        buffer_append_json(out, slice_of(value));
+    if (origin) {
+        origin_text(loaded, index, &from);
+        buffer_append_text(out, ",\"origin\":");
+        buffer_append_json(out, buffer_slice(&from));
+        buffer_append_char(out, '}');
+    }
+    buffer_clear(&from);
+}
+
+void
+config_show(
+    const struct config *config, bool origin, bool json, struct buffer *out)
+{
+    const void *memory = config;
+    const struct config_loaded *loaded = memory;
+    char scratch[64];
+    if (json)
+        buffer_append_char(out, '{');
+    for (size_t i = 0; config_options[i].name != NULL; i++) {
+        const char *value =
+            value_text(config, &config_options[i], scratch, sizeof(scratch));
+        if (json)
+            show_json(loaded, i, value, origin, out);
+        else
+            show_text(loaded, i, value, origin, out);
+    }
+    if (json)
+        buffer_append_text(out, "}\n");
+}
+
+static const char *
+placeholder(enum config_kind kind)
+{
+    switch (kind) {
+    case CONFIG_PATH: return " FILE";
+    case CONFIG_DURATION: return " DURATION";
+    case CONFIG_BYTES: return " SIZE";
+    case CONFIG_COUNT: return " N";
+    case CONFIG_BOOL: return "";
+    case CONFIG_TEXT:
+    case CONFIG_SECRET: break;
+    }
+    return " TEXT";
+}
+
+void
+config_help(const char *program, struct buffer *out)
+{
+    buffer_printf(out,
+        "Settings of %s: flag (here) before environment before file before "
+        "default.\n\n",
+        program);
+    for (const struct config_option *option = config_options;
+         option->name != NULL; option++) {
+        char flag[64];
+        config_flag_name(option, flag, sizeof(flag));
+        if (flag[0] != '\0')
+            buffer_printf(
+                out, "  %s%s\n      ", flag, placeholder(option->kind));
+        else
+            buffer_printf(out, "  (%s)\n      ", option->env);
+        buffer_append_text(out, option->help);
+        if (option->fallback != NULL)
+            buffer_printf(out, " [%s]", option->fallback);
+        if (flag[0] != '\0')
+            buffer_printf(out, " (%s)", option->env);
+        buffer_append_char(out, '\n');
+    }
+}
+
+void
+config_document(struct buffer *out)
+{
+    buffer_append_text(out,
+        "| setting | environment | flag | default | meaning |\n"
+        "|---|---|---|---|---|\n");
+    for (const struct config_option *option = config_options;
+         option->name != NULL; option++) {
+        char flag[64];
+        config_flag_name(option, flag, sizeof(flag));
+        buffer_printf(out, "| `%s` | `%s` | %s%s%s | %s%s%s | %s |\n",
+            option->name, option->env, flag[0] ? "`" : "",
+            flag[0] ? flag : "none (secret)", flag[0] ? "`" : "",
+            option->fallback != NULL ? "`" : "",
+            option->fallback != NULL ? option->fallback : "unset",
+            option->fallback != NULL ? "`" : "", option->help);
+    }
+}
