@@ -27,7 +27,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(subst -I,-isystem ,$$(shell \
     pkg-config --cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell \
     pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
-VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
+VERSION = 0.1.0
 
 CPPFLAGS += -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen
 ALL_CFLAGS = -std=c11 -pthread $(WARNINGS) $(PKG_CFLAGS) $(CFLAGS)

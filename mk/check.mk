@@ -57,8 +57,22 @@ lint: deps-lint ## Format, banned functions, layers, complexity, sizes
 format: deps-lint ## Rewrite the sources in the project's format
 	@$(CLANG_FORMAT) -i $(format_files)
 
+# Every tests/bench/NAME.c is a program build/bench/NAME; tests/bench/run is
+# what measures with them.
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+BENCH_ARCHIVES := $(foreach dir,cli worker submitter status-api, \
+    $(call archive,$(BUILD),$(dir))) $(BUILD)/liblonghaul.a
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,link,$@)
+	$(Q)$(CC) $(RELEASE_LDFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(ALL_LIBS)
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)
+
 bench: deps-build deps-test ## Measure; prints a table of ratios
-	+@$(MAKE) --no-print-directory -s all
+	+@$(MAKE) --no-print-directory -s all bench-programs
 	@if [ -x tests/bench/run ]; then BUILD=$(BUILD) tests/bench/run; \
 	    else echo 'no benchmarks here' >&2; exit 1; fi
 

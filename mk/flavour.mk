@@ -11,6 +11,7 @@ LIB_SRC := $(call sources,$(LIB_DIRS))
 PROGRAM_SRC := $(call sources,$(PROGRAM_DIRS))
 UNIT_SRC := $(wildcard tests/unit/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
 
 name_of = $(strip $(if $(filter cli,$(1)),longhaul, \
     $(if $(filter tests/%,$(1)),$(notdir $(1)), \
@@ -92,4 +93,5 @@ ARCHIVES := $(ROOT)/liblonghaul.a $(foreach dir,$(PROGRAM_DIRS),$(call \
     archive,$(ROOT),$(dir)))
 
 -include $(foreach root,$(ROOT) $(ASAN) $(FUZZ),$(patsubst %.o,%.d,$(call \
-    objects,$(root),$(LIB_SRC) $(PROGRAM_SRC) $(UNIT_SRC) $(FUZZ_SRC))))
+    objects,$(root),$(LIB_SRC) $(PROGRAM_SRC) $(UNIT_SRC) $(FUZZ_SRC) \
+    $(BENCH_SRC))))
