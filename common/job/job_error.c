@@ -13,7 +13,7 @@
 #define QUOTED_MAX 256
 
 #define TEXT(key, member) JOB_JSON_TEXT_OF(key, struct job_error, member)
-#define FIELD(key, kind, member, max)                                          \
+#define FIELD(key, kind, member, max) \
     JOB_JSON_FIELD(key, JOB_JSON_##kind, struct job_error, member, max)
 
 static const struct job_json_field fields[] = {

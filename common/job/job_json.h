@@ -31,14 +31,14 @@ struct job_json_field {
     int64_t max;
 };
 
-#define JOB_JSON_TEXT_OF(key, type, member)                                    \
-    {                                                                          \
-        (key), JOB_JSON_TEXT, offsetof(type, member),                          \
-            sizeof(((type *)0)->member), 0                                     \
+#define JOB_JSON_TEXT_OF(key, type, member) \
+    { \
+        (key), JOB_JSON_TEXT, offsetof(type, member), \
+            sizeof(((type *)0)->member), 0 \
     }
-#define JOB_JSON_FIELD(key, kind, type, member, max)                           \
-    {                                                                          \
-        (key), (kind), offsetof(type, member), 0, (max)                        \
+#define JOB_JSON_FIELD(key, kind, type, member, max) \
+    { \
+        (key), (kind), offsetof(type, member), 0, (max) \
     }
 
 /* Appends `"key":value,` for each of the `count` rows that is not zero. */

@@ -10,7 +10,7 @@
 #define MS_MAX (INT64_C(1) << 52)
 
 #define TEXT(key, member) JOB_JSON_TEXT_OF(key, struct job_meta, member)
-#define FIELD(key, kind, member, max)                                          \
+#define FIELD(key, kind, member, max) \
     JOB_JSON_FIELD(key, JOB_JSON_##kind, struct job_meta, member, max)
 
 static const struct job_json_field fields[] = {

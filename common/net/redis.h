@@ -35,7 +35,7 @@ struct redis_options {
     /* A file holding the password, or NULL; re-read at every connect. */
     const char *password_file;
     int64_t command_timeout_ms; /* 0: 2,000; then the connection is dropped */
-    int64_t reconnect_max_ms;   /* 0: 2,000; first try after ~50 ms */
+    int64_t reconnect_max_ms; /* 0: 2,000; first try after ~50 ms */
     bool skip_durability_checks; /* benchmarks and unit tests only */
     /* Runs from the loop on every change of state. May be NULL. */
     void (*on_state)(void *arg, enum redis_state state);
@@ -43,8 +43,8 @@ struct redis_options {
 };
 
 /* Begins to connect; on_state tells. The options are copied. */
-struct redis *redis_new(struct event_base *base,
-    const struct redis_options *options);
+struct redis *redis_new(
+    struct event_base *base, const struct redis_options *options);
 /* Outstanding callbacks run with a NULL reply before this returns. */
 void redis_free(struct redis *redis);
 
@@ -75,8 +75,8 @@ struct redis_script {
     const char *text;
     char sha1[41]; /* filled by redis_script_init */
 };
-void redis_script_init(struct redis_script *script, const char *name,
-    const char *text);
+void redis_script_init(
+    struct redis_script *script, const char *name, const char *text);
 /* keys first (nkeys of argc), then arguments. As redis_command. */
 int redis_eval(struct redis *redis, const struct redis_script *script,
     redis_on_reply *on_reply, void *arg, size_t nkeys, size_t argc,
@@ -98,7 +98,7 @@ struct slice redis_reply_slice(const struct redisReply *reply);
 int64_t redis_reply_int(const struct redisReply *reply, int64_t otherwise);
 bool redis_reply_is_ok(const struct redisReply *reply);
 /* Element i of an array reply, or NULL. */
-const struct redisReply *redis_reply_at(const struct redisReply *reply,
-    size_t i);
+const struct redisReply *redis_reply_at(
+    const struct redisReply *reply, size_t i);
 
 #endif

@@ -28,20 +28,20 @@ struct queue;
 
 enum queue_status {
     QUEUE_OK,
-    QUEUE_ABSENT,     /* no such job (in this state) */
-    QUEUE_DUPLICATE,  /* enqueue: it is there already, same body */
-    QUEUE_CONFLICT,   /* enqueue: the idempotency key has another body */
-    QUEUE_FULL_JOBS,  /* admission limits, or Redis is out of memory */
+    QUEUE_ABSENT, /* no such job (in this state) */
+    QUEUE_DUPLICATE, /* enqueue: it is there already, same body */
+    QUEUE_CONFLICT, /* enqueue: the idempotency key has another body */
+    QUEUE_FULL_JOBS, /* admission limits, or Redis is out of memory */
     QUEUE_FULL_BYTES,
     QUEUE_NOT_OWNER,
-    QUEUE_NO_MARKER,  /* this Redis lost its data: see queue_marker */
-    QUEUE_BROKEN,     /* an answer that makes no sense; logged */
-    QUEUE_UNKNOWN     /* connection lost or deadline passed */
+    QUEUE_NO_MARKER, /* this Redis lost its data: see queue_marker */
+    QUEUE_BROKEN, /* an answer that makes no sense; logged */
+    QUEUE_UNKNOWN /* connection lost or deadline passed */
 };
 const char *queue_status_name(enum queue_status status);
 
-#define QUEUE_INLINE_MAX (64 * 1024)   /* larger bodies go in parts */
-#define QUEUE_PART_BYTES (512 * 1024)  /* of one part */
+#define QUEUE_INLINE_MAX (64 * 1024) /* larger bodies go in parts */
+#define QUEUE_PART_BYTES (512 * 1024) /* of one part */
 #define QUEUE_PARTS_MAX 128
 
 struct queue *queue_new(struct event_base *base, struct redis *redis);
@@ -54,8 +54,7 @@ typedef void queue_on_status(void *arg, enum queue_status status);
 
 /* The installation's marker, "" if this Redis has none. */
 int queue_marker_get(struct queue *queue,
-    void (*on_marker)(void *arg, enum queue_status status,
-        struct slice marker),
+    void (*on_marker)(void *arg, enum queue_status status, struct slice marker),
     void *arg) MUST_CHECK;
 /* Sets it if there is none; QUEUE_CONFLICT if there is another. */
 int queue_marker_set(struct queue *queue, const char *marker,
@@ -81,7 +80,7 @@ struct queue_enqueued {
     uint64_t version;
     unsigned generation;
     enum job_state state; /* of the existing job; terminal if finished */
-    bool finished;        /* DUPLICATE of a job that has already ended */
+    bool finished; /* DUPLICATE of a job that has already ended */
     int64_t ahead;
 };
 
@@ -106,11 +105,11 @@ int queue_idempotency_get(struct queue *queue, const char *tenant,
 /* --- work ---------------------------------------------------------------- */
 
 enum queue_claim_kind {
-    QUEUE_CLAIM_RUN,    /* call Claude */
+    QUEUE_CLAIM_RUN, /* call Claude */
     QUEUE_CLAIM_CANCEL, /* commit `canceled` */
     QUEUE_CLAIM_EXPIRE, /* commit `expired` */
-    QUEUE_CLAIM_CRASH,  /* bury as crash_loop */
-    QUEUE_CLAIM_PARKED  /* commit the parked answer (queue_parked_get) */
+    QUEUE_CLAIM_CRASH, /* bury as crash_loop */
+    QUEUE_CLAIM_PARKED /* commit the parked answer (queue_parked_get) */
 };
 
 /* One claimed job. Strings live for the callback only, but meta, which the
@@ -196,8 +195,8 @@ struct queue_beats {
 };
 /* +1 on this consumer's counter; every 2 s. */
 int queue_beat(struct queue *queue, const char *consumer,
-    void (*on_beats)(void *arg, enum queue_status status,
-        const struct queue_beats *beats),
+    void (*on_beats)(
+        void *arg, enum queue_status status, const struct queue_beats *beats),
     void *arg) MUST_CHECK;
 /* Marks the consumer gone. The last thing an orderly worker does. */
 int queue_leave(struct queue *queue, const char *consumer,
@@ -208,23 +207,23 @@ int queue_leave(struct queue *queue, const char *consumer,
  * *left tells whether to call again. The consumer is removed when none is.
  */
 int queue_reap(struct queue *queue, const char *consumer, uint64_t beats,
-    void (*on_reaped)(void *arg, enum queue_status status, unsigned moved,
-        bool left),
+    void (*on_reaped)(
+        void *arg, enum queue_status status, unsigned moved, bool left),
     void *arg) MUST_CHECK;
 
 /* What is shared by all workers beside jobs; see queue_hold_set. */
 struct queue_hold {
     char scope[JOB_BUCKET_MAX + 80]; /* "pool:NAME", "bucket:POOL/BUCKET",
                                         "lane:NAME" */
-    char kind[16];     /* "paused", "open", "limited" */
-    int64_t until_ms;  /* Redis's wall clock; 0 = until lifted by hand */
-    int64_t left_ms;   /* from now; -1 = until lifted */
+    char kind[16]; /* "paused", "open", "limited" */
+    int64_t until_ms; /* Redis's wall clock; 0 = until lifted by hand */
+    int64_t left_ms; /* from now; -1 = until lifted */
     uint64_t epoch;
     char reason[256];
 };
 struct queue_tick {
     unsigned promoted; /* moved to a stream by this tick */
-    bool more;         /* call again soon */
+    bool more; /* call again soon */
     size_t queue_count;
     const struct slice *queues; /* "standard:opus-5-5", ... */
     size_t hold_count;
@@ -236,8 +235,8 @@ struct queue_tick {
  * are. Every 500 ms by every worker.
  */
 int queue_tick(struct queue *queue,
-    void (*on_tick)(void *arg, enum queue_status status,
-        const struct queue_tick *tick),
+    void (*on_tick)(
+        void *arg, enum queue_status status, const struct queue_tick *tick),
     void *arg) MUST_CHECK;
 
 /*
@@ -246,8 +245,8 @@ int queue_tick(struct queue *queue,
  * for_ms -1: until lifted. A longer hold is never shortened unless `force`.
  */
 int queue_hold_set(struct queue *queue, const char *scope, const char *kind,
-    int64_t for_ms, const char *reason, bool force,
-    queue_on_status *on_status, void *arg) MUST_CHECK;
+    int64_t for_ms, const char *reason, bool force, queue_on_status *on_status,
+    void *arg) MUST_CHECK;
 int queue_hold_clear(struct queue *queue, const char *scope,
     queue_on_status *on_status, void *arg) MUST_CHECK;
 /* The right to send the one probe of a half-open breaker, for for_ms. OK or
@@ -269,8 +268,8 @@ void queue_listen(struct queue *queue,
 /* A job in flight. On OK the view (and its meta) lives for the callback.
  * ABSENT: not in Redis; ask the store. */
 int queue_get(struct queue *queue, const char *id,
-    void (*on_job)(void *arg, enum queue_status status,
-        const struct job_view *view),
+    void (*on_job)(
+        void *arg, enum queue_status status, const struct job_view *view),
     void *arg) MUST_CHECK;
 
 /* Ids in flight, newest first, strictly below `before` (or NULL), at most
@@ -283,16 +282,15 @@ int queue_list(struct queue *queue, const char *before, unsigned limit,
 /* "id version state" of every change while listening; gap = re-read. For
  * long-polls. queue_watch_stop when nobody waits. */
 void queue_watch(struct queue *queue,
-    void (*on_change)(void *arg, struct slice id, uint64_t version,
-        enum job_state state),
+    void (*on_change)(
+        void *arg, struct slice id, uint64_t version, enum job_state state),
     void (*on_gap)(void *arg), void *arg);
 void queue_watch_stop(struct queue *queue);
 
 /* OK: canceled or will be (running: its worker aborts). ABSENT: not in
  * flight. *version is the new one. */
 int queue_cancel(struct queue *queue, const char *id,
-    void (*on_cancel)(void *arg, enum queue_status status,
-        uint64_t version),
+    void (*on_cancel)(void *arg, enum queue_status status, uint64_t version),
     void *arg) MUST_CHECK;
 
 /* Asks the workers to erase a terminal job from the store; from now on it
@@ -304,8 +302,11 @@ int queue_is_deleted(struct queue *queue, const char *id,
     queue_on_status *on_status, void *arg) MUST_CHECK;
 
 /* Store work that any worker does, idempotent. */
-enum queue_chore_kind { QUEUE_CHORE_DELETE, QUEUE_CHORE_DISCARD,
-    QUEUE_CHORE_FORGET_REQUEST };
+enum queue_chore_kind {
+    QUEUE_CHORE_DELETE,
+    QUEUE_CHORE_DISCARD,
+    QUEUE_CHORE_FORGET_REQUEST
+};
 struct queue_chore {
     enum queue_chore_kind kind;
     char id[ID_SIZE];
@@ -334,15 +335,15 @@ struct queue_dead {
 };
 /* Oldest first, strictly after `after` (or NULL), up to and including
  * `until` (or NULL), at most `limit` (<= 1,000). */
-int queue_dead_list(struct queue *queue, const char *after,
-    const char *until, unsigned limit,
+int queue_dead_list(struct queue *queue, const char *after, const char *until,
+    unsigned limit,
     void (*on_dead)(void *arg, enum queue_status status,
         const struct queue_dead *dead, size_t count),
     void *arg) MUST_CHECK;
 /* The dead letter of a job. */
 int queue_dead_get(struct queue *queue, const char *id,
-    void (*on_dead)(void *arg, enum queue_status status,
-        const struct queue_dead *dead),
+    void (*on_dead)(
+        void *arg, enum queue_status status, const struct queue_dead *dead),
     void *arg) MUST_CHECK;
 struct queue_dead_group {
     char fingerprint[17];
@@ -365,8 +366,7 @@ int queue_dead_groups(struct queue *queue,
  */
 int queue_replay(struct queue *queue, const struct job_result *result,
     struct slice body,
-    void (*on_replayed)(void *arg, enum queue_status status,
-        uint64_t version),
+    void (*on_replayed)(void *arg, enum queue_status status, uint64_t version),
     void *arg) MUST_CHECK;
 int queue_discard(struct queue *queue, const char *id, unsigned generation,
     queue_on_status *on_status, void *arg) MUST_CHECK;
@@ -387,7 +387,7 @@ int queue_operation_lock(struct queue *queue, const char *id,
 /* --- numbers ------------------------------------------------------------- */
 
 struct queue_stats {
-    uint64_t jobs;  /* in flight, all states */
+    uint64_t jobs; /* in flight, all states */
     uint64_t bytes; /* stored request bytes in flight */
     uint64_t retrying;
     uint64_t closing;
@@ -407,8 +407,8 @@ struct queue_stats {
     size_t consumer_count; /* live workers */
 };
 int queue_stats_get(struct queue *queue,
-    void (*on_stats)(void *arg, enum queue_status status,
-        const struct queue_stats *stats),
+    void (*on_stats)(
+        void *arg, enum queue_status status, const struct queue_stats *stats),
     void *arg) MUST_CHECK;
 
 #endif

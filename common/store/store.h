@@ -36,9 +36,10 @@ enum store_status {
 #define STORE_WRITE 2u
 
 /*
- * `url` is "sqlite:PATH". With STORE_WRITE the schema is created or migrated. With STORE_READ alone a missing file is
- * not an error: reads say ABSENT until somebody created it. A corrupt or
- * foreign database is: NULL, and a line for people in error[size].
+ * `url` is "sqlite:PATH". With STORE_WRITE the schema is created or migrated.
+ * With STORE_READ alone a missing file is not an error: reads say ABSENT until
+ * somebody created it. A corrupt or foreign database is: NULL, and a line for
+ * people in error[size].
  */
 struct store *store_open(struct event_base *base, const char *url,
     unsigned flags, char *error, size_t size) MUST_CHECK;
