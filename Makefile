@@ -43,6 +43,10 @@ FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer \
     -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LDFLAGS = -fsanitize=fuzzer,address,undefined
 
+# What `run` and `test` build, they build on all processors.
+BUILD_NOW = $(MAKE) --no-print-directory -s $(if $(filter -j%,$(MAKEFLAGS)),, \
+    -j$(shell nproc))
+
 # V=1 shows the commands.
 Q = $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' \
@@ -67,7 +71,7 @@ help: ## This list
 all: $(PROGRAMS) $(ARCHIVES) ## Build every program into build/bin/
 
 run: deps-build ## Build, then serve on one machine: longhaul up $(ARGS)
-	+@$(MAKE) --no-print-directory -s all
+	+@$(BUILD_NOW) all
 	@exec $(BUILD)/bin/longhaul up $(ARGS)
 
 deps: ## Install what building, testing and linting need

@@ -37,15 +37,15 @@ WANTED_TESTS = $(filter $(patsubst %,$(ASAN)/tests/test_%,$(patsubst \
     test_%,%,$(subst *,%,$(T)))),$(TEST_PROGRAMS))
 
 test: deps-build deps-test ## Run every test; last line: N passed, N failed
-	+@$(MAKE) --no-print-directory -s all unit-programs
+	+@$(BUILD_NOW) all unit-programs
 	@BUILD=$(BUILD) tests/run unit scenario -- $(TEST_PROGRAMS)
 
 test-unit: deps-build deps-test ## Unit tests under ASan and UBSan; T=name
-	+@$(MAKE) --no-print-directory -s unit-programs T='$(T)'
+	+@$(BUILD_NOW) unit-programs T='$(T)'
 	@BUILD=$(BUILD) tests/run unit -- $(WANTED_TESTS)
 
 test-scenario: deps-build deps-test ## Scenarios with the real programs; T=name
-	+@$(MAKE) --no-print-directory -s all
+	+@$(BUILD_NOW) all
 	@BUILD=$(BUILD) T='$(T)' tests/run scenario
 
 .PHONY: unit-programs
@@ -72,7 +72,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_ARCHIVES)
 bench-programs: $(BENCH_PROGRAMS)
 
 bench: deps-build deps-test ## Measure; prints a table of ratios
-	+@$(MAKE) --no-print-directory -s all bench-programs
+	+@$(BUILD_NOW) all bench-programs
 	@if [ -x tests/bench/run ]; then BUILD=$(BUILD) tests/bench/run; \
 	    else echo 'no benchmarks here' >&2; exit 1; fi
 
@@ -98,5 +98,5 @@ fuzz-programs: $(filter $(patsubst %,$(FUZZ)/bin/fuzz_%,$(subst *,%,$(T))), \
     $(FUZZ_PROGRAMS))
 
 fuzz: deps-build deps-fuzz ## Fuzz each parser for FUZZ_SECONDS; T=name
-	+@$(MAKE) --no-print-directory -s fuzz-programs T='$(T)'
+	+@$(BUILD_NOW) fuzz-programs T='$(T)'
 	@BUILD=$(BUILD) T='$(T)' FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
