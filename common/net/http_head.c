@@ -71,34 +71,36 @@ slice_is_digits(struct slice in, size_t max)
     return in.len > 0 && in.len <= max;
 }
 
+/* The length of a bracketed IPv6 address at the start, or 0. */
+static size_t
+bracketed_len(struct slice in)
+{
+    for (size_t i = 1; i < in.len; i++) {
+        if (in.data[i] == ']')
+            return i > 1 ? i + 1 : 0;
+        if (in.data[i] != ':' && !char_is((unsigned char)in.data[i], IS_HOST))
+            return 0;
+    }
+    return 0;
+}
+
 /* host [":" port], where host is a name, an IPv4 or a bracketed IPv6
  * address (RFC 9110 7.2); nothing that a proxy might read otherwise. */
 static bool
 host_is_valid(struct slice in)
 {
-    struct slice name = in, port = SLICE_NULL;
-    const char *end;
+    size_t name = 0;
 
     if (in.len > 0 && in.data[0] == '[') {
-        end = memchr(in.data, ']', in.len);
-        if (end == NULL || end == in.data + 1)
-            return false;
-        for (const char *c = in.data + 1; c < end; c++) {
-            if (*c != ':' && *c != '.' && !char_is((unsigned char)*c, IS_HOST))
-                return false;
-        }
-        port = slice_make(end + 1, in.len - (size_t)(end + 1 - in.data));
-        return port.len == 0 ||
-            (port.data[0] == ':' &&
-                slice_is_digits(slice_make(port.data + 1, port.len - 1), 5));
+        name = bracketed_len(in);
+    } else {
+        while (name < in.len && char_is((unsigned char)in.data[name], IS_HOST))
+            name++;
     }
-    end = in.len > 0 ? memchr(in.data, ':', in.len) : NULL;
-    if (end != NULL) {
-        name = slice_make(in.data, (size_t)(end - in.data));
-        port = slice_make(end + 1, in.len - name.len - 1);
-    }
-    return name.len > 0 && slice_is(name, IS_HOST) &&
-        (end == NULL || slice_is_digits(port, 5));
+    if (name == 0 || name == in.len)
+        return name > 0;
+    return in.data[name] == ':' &&
+        slice_is_digits(slice_make(in.data + name + 1, in.len - name - 1), 5);
 }
 
 static int

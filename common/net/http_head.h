@@ -10,10 +10,10 @@
 #include "common/net/http_parse.h"
 
 /* 0, or -1 after http_head_refuse(). */
-int http_head_request_line(struct http_parser *parser, struct slice line)
-    MUST_CHECK;
-int http_head_field_line(struct http_parser *parser, struct slice line)
-    MUST_CHECK;
+int http_head_request_line(
+    struct http_parser *parser, struct slice line) MUST_CHECK;
+int http_head_field_line(
+    struct http_parser *parser, struct slice line) MUST_CHECK;
 /* After the empty line: the rules over several fields. */
 int http_head_finish(struct http_parser *parser) MUST_CHECK;
 /* Sets error_status and error_reason; returns -1. */

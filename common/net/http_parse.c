@@ -242,34 +242,40 @@ step_chunk_size(struct http_parser *parser, unsigned char c)
     return c == ';' ? AT_EXT_NAME : NO_STATE;
 }
 
-/* ;name, ;name=token and ;name="quoted", without blanks (RFC 9112 7.1.1). */
+/* Within name and value of an extension: what may follow them. */
 static int
-step_chunk_ext(enum parser_state state, unsigned char c)
+step_ext_end(int state, unsigned char c)
 {
-    bool token = http_is_token_char(c);
-
-    if (state == IN_EXT_ESCAPE)
-        return http_is_value_char(c) ? IN_EXT_QUOTED : NO_STATE;
-    if (state == IN_EXT_QUOTED) {
-        if (c == '"')
-            return AFTER_EXT_QUOTED;
-        if (c == '\\')
-            return IN_EXT_ESCAPE;
-        return http_is_value_char(c) ? IN_EXT_QUOTED : NO_STATE;
-    }
-    if (token && (state == AT_EXT_NAME || state == IN_EXT_NAME))
-        return IN_EXT_NAME;
-    if (token && (state == AT_EXT_VALUE || state == IN_EXT_VALUE))
-        return IN_EXT_VALUE;
-    if (state == AT_EXT_VALUE)
-        return c == '"' ? IN_EXT_QUOTED : NO_STATE;
-    if (state == AT_EXT_NAME)
-        return NO_STATE;
     if (c == '=' && state == IN_EXT_NAME)
         return AT_EXT_VALUE;
     if (c == ';')
         return AT_EXT_NAME;
     return c == '\r' ? AT_CHUNK_SIZE_LF : NO_STATE;
+}
+
+/* ;name, ;name=token and ;name="quoted", without blanks (RFC 9112 7.1.1). */
+static int
+step_chunk_ext(int state, unsigned char c)
+{
+    bool token = http_is_token_char(c);
+
+    switch (state) {
+    case AT_EXT_NAME: return token ? IN_EXT_NAME : NO_STATE;
+    case IN_EXT_NAME: return token ? IN_EXT_NAME : step_ext_end(state, c);
+    case AT_EXT_VALUE:
+        if (c == '"')
+            return IN_EXT_QUOTED;
+        return token ? IN_EXT_VALUE : NO_STATE;
+    case IN_EXT_VALUE: return token ? IN_EXT_VALUE : step_ext_end(state, c);
+    case IN_EXT_QUOTED:
+        if (c == '"')
+            return AFTER_EXT_QUOTED;
+        if (c == '\\')
+            return IN_EXT_ESCAPE;
+        return http_is_value_char(c) ? IN_EXT_QUOTED : NO_STATE;
+    case IN_EXT_ESCAPE: return http_is_value_char(c) ? IN_EXT_QUOTED : NO_STATE;
+    default: return step_ext_end(state, c);
+    }
 }
 
 static int
@@ -311,7 +317,7 @@ step_framing(struct http_parser *parser, unsigned char c)
     default:
         if (parser->state >= AT_TRAILER)
             return step_trailer(parser, c);
-        return step_chunk_ext((enum parser_state)parser->state, c);
+        return step_chunk_ext(parser->state, c);
     }
 }
 

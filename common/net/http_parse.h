@@ -36,41 +36,41 @@ struct http_header {
  * http_parser_next() or _clear(). */
 struct http_head {
     struct slice method;
-    struct slice path;   /* before '?', as sent (not decoded) */
-    struct slice query;  /* after '?', may be empty */
+    struct slice path; /* before '?', as sent (not decoded) */
+    struct slice query; /* after '?', may be empty */
     struct slice host;
-    unsigned minor;      /* 0 or 1: HTTP/1.0 or HTTP/1.1 */
-    bool keep_alive;     /* by version and Connection */
+    unsigned minor; /* 0 or 1: HTTP/1.0 or HTTP/1.1 */
+    bool keep_alive; /* by version and Connection */
     bool expects_continue;
     bool has_length;
     bool chunked;
-    uint64_t length;     /* Content-Length when has_length */
+    uint64_t length; /* Content-Length when has_length */
     size_t header_count;
     struct http_header headers[HTTP_MAX_HEADERS];
 };
 
 enum http_parse_status {
-    HTTP_PARSE_MORE,  /* everything was consumed, feed more */
-    HTTP_PARSE_HEAD,  /* the head is complete (reported once) */
-    HTTP_PARSE_BODY,  /* body bytes are in *body (may repeat) */
-    HTTP_PARSE_DONE,  /* the request is complete (reported once) */
-    HTTP_PARSE_ERROR  /* answer parser->error_status and close */
+    HTTP_PARSE_MORE, /* everything was consumed, feed more */
+    HTTP_PARSE_HEAD, /* the head is complete (reported once) */
+    HTTP_PARSE_BODY, /* body bytes are in *body (may repeat) */
+    HTTP_PARSE_DONE, /* the request is complete (reported once) */
+    HTTP_PARSE_ERROR /* answer parser->error_status and close */
 };
 
 /* Filled by the implementation; callers read head, error_* only. */
 struct http_parser {
     struct http_head head;
-    unsigned error_status;    /* 400, 414, 431, 501, 505 */
+    unsigned error_status; /* 400, 414, 431, 501, 505 */
     const char *error_reason; /* static text, safe to show */
     int state;
-    unsigned seen;            /* which single-valued fields have come */
-    uint64_t left;            /* body bytes to come, of this chunk if chunked */
+    unsigned seen; /* which single-valued fields have come */
+    uint64_t left; /* body bytes to come, of this chunk if chunked */
     size_t line_start;
-    size_t extra_bytes;       /* field lines; later extensions, trailers */
+    size_t extra_bytes; /* field lines; later extensions, trailers */
     unsigned extra_fields;
-    unsigned size_digits;     /* of the chunk size being read */
-    struct slice authority;   /* of an absolute-form target */
-    struct buffer bytes;      /* the head as received */
+    unsigned size_digits; /* of the chunk size being read */
+    struct slice authority; /* of an absolute-form target */
+    struct buffer bytes; /* the head as received */
 };
 
 void http_parser_init(struct http_parser *parser);
@@ -96,8 +96,8 @@ size_t http_head_count(const struct http_head *head, const char *name);
  * The value of `name` in a query string, percent-decoded into out ('+' is a
  * blank, as forms write it; NUL-terminated). Returns 1 when present, 0 when absent, -1 when malformed, repeated or too long.
  */
-int http_query_get(struct slice query, const char *name, char *out,
-    size_t size) MUST_CHECK;
+int http_query_get(
+    struct slice query, const char *name, char *out, size_t size) MUST_CHECK;
 /* Calls back for each pair, decoded; stops and returns -1 on a malformed
  * one or when the callback returns nonzero. */
 int http_query_each(struct slice query,
