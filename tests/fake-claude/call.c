@@ -305,11 +305,11 @@ check_mode(struct call *call, struct api_error *error, unsigned *retry_after_s)
 static void
 count_job_call(struct call *call)
 {
-    uint64_t key = call->entry.job[0] != '\0'
+    call->job_key = call->entry.job[0] != '\0'
         ? mix_bytes(2, slice_of(call->entry.job))
         : call->body_hash;
     if (call->request.card.card != NULL)
-        call->job_call = ++*table_at(&call->sim->calls_by_job, key);
+        call->job_call = ++*table_at(&call->sim->calls_by_job, call->job_key);
 }
 
 /* 0, or -1: the call is to fail with *error. */

@@ -29,6 +29,7 @@ struct call {
     struct ledger_call entry;
     bool begun; /* a "begin" line was written */
     uint64_t body_hash;
+    uint64_t job_key; /* hash of the job's name, else of the body */
     uint64_t job_call; /* this is the job's nth call, from 1 */
     struct claude_request request;
     struct limits *limits;

@@ -241,7 +241,7 @@ bool
 trouble_strikes(struct call *call)
 {
     const struct card_choice *choice = &call->request.card;
-    uint64_t dice = mix_u64(call->body_hash ^ mix_u64(call->job_call));
+    uint64_t dice = mix_u64(call->job_key ^ mix_u64(call->job_call));
     if (!card_strikes(choice, call->job_call, mix_unit(dice)))
         return false;
     switch (choice->card->kind) {

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir as systemTmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -14,9 +14,9 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const running = new Set();
 const directories = new Set();
 
-/** The path of one of our programs; LONGHAUL_BIN_DIR overrides build/bin. */
+/** The path of one of our programs. BUILD names another build folder. */
 export function bin(name) {
-  return join(process.env.LONGHAUL_BIN_DIR ?? join(root, 'build/bin'), name);
+  return resolve(root, process.env.BUILD || 'build', 'bin', name);
 }
 
 /** A fresh directory, removed by stopAll(). */
