@@ -63,8 +63,7 @@ breaker_open_ms(struct breaker *breaker, uint64_t random)
 {
     int64_t ms = BREAKER_OPEN_MIN_MS;
 
-    for (unsigned i = 0; i < breaker->openings && ms < BREAKER_OPEN_MAX_MS;
-         i++)
+    for (unsigned i = 0; i < breaker->openings && ms < BREAKER_OPEN_MAX_MS; i++)
         ms *= 2;
     if (ms > BREAKER_OPEN_MAX_MS)
         ms = BREAKER_OPEN_MAX_MS;

@@ -47,12 +47,10 @@ on_header(void *arg, struct slice name, struct slice value)
         char *out;
         size_t size;
     } wanted[] = {
-        {"retry-after-ms", call->retry_after_ms,
-            sizeof(call->retry_after_ms)},
+        {"retry-after-ms", call->retry_after_ms, sizeof(call->retry_after_ms)},
         {"retry-after", call->retry_after, sizeof(call->retry_after)},
         {"x-should-retry", call->should_retry, sizeof(call->should_retry)},
-        {"request-id", call->reply.request_id,
-            sizeof(call->reply.request_id)},
+        {"request-id", call->reply.request_id, sizeof(call->reply.request_id)},
     };
 
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
@@ -60,8 +58,7 @@ on_header(void *arg, struct slice name, struct slice value)
             text_copy(wanted[i].out, wanted[i].size, value);
     }
     if (slice_equal_nocase(name, "content-type"))
-        call->is_event_stream =
-            slice_starts_with(value, "text/event-stream");
+        call->is_event_stream = slice_starts_with(value, "text/event-stream");
     if (slice_equal_nocase(name, "x-fake-claude"))
         call->reply.simulated = true;
 }
@@ -141,8 +138,8 @@ read_body(struct claude_call *call)
     }
     if (call->body.len == 0)
         return OUTCOME_CALL_EMPTY;
-    if (answer_parse(buffer_slice(&call->body), &reply->answer,
-            &reply->reason) != 0)
+    if (answer_parse(
+            buffer_slice(&call->body), &reply->answer, &reply->reason) != 0)
         return OUTCOME_CALL_GARBAGE;
     reply->message = call->body;
     call->body = (struct buffer){NULL, 0, 0};

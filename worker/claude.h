@@ -18,28 +18,28 @@ struct http_client;
 struct claude_call;
 
 struct claude_request {
-    const char *url;      /* ".../v1/messages" */
-    const char *api_key;  /* sent as x-api-key; NULL: none */
-    const char *version;  /* anthropic-version */
-    const char *beta;     /* anthropic-beta, or NULL */
+    const char *url; /* ".../v1/messages" */
+    const char *api_key; /* sent as x-api-key; NULL: none */
+    const char *version; /* anthropic-version */
+    const char *beta; /* anthropic-beta, or NULL */
     const char *job_header; /* a header that carries job_id, or NULL */
     const char *job_id;
-    struct buffer *body;  /* taken over */
-    bool stream;          /* the body asks for a streamed answer */
+    struct buffer *body; /* taken over */
+    bool stream; /* the body asks for a streamed answer */
     int64_t timeout_ms;
     uint64_t max_answer_bytes;
 };
 
 struct claude_reply {
     struct outcome outcome;
-    unsigned status;        /* HTTP, 0: none */
-    bool sent;              /* Claude may have seen the request */
-    const char *reason;     /* constant words for a broken answer, or NULL */
+    unsigned status; /* HTTP, 0: none */
+    bool sent; /* Claude may have seen the request */
+    const char *reason; /* constant words for a broken answer, or NULL */
     char request_id[80];
-    bool simulated;         /* the answer says that it is made up */
-    struct answer answer;   /* when SUCCEEDED */
+    bool simulated; /* the answer says that it is made up */
+    struct answer answer; /* when SUCCEEDED */
     struct answer_error error; /* of an error answer; else empty */
-    struct buffer message;  /* Claude's Message when SUCCEEDED; the callback
+    struct buffer message; /* Claude's Message when SUCCEEDED; the callback
                                may take it */
     int64_t duration_us;
     int64_t first_byte_us;

@@ -6,7 +6,8 @@
 #include "common/base/text.h"
 
 #define MS_PER_MIN 60000.0
-/* Before anything is known of what such jobs produce. */
+/* Before anything is known of what such jobs need and produce. */
+#define INPUT_GUESS_TOKENS 1000.0
 #define OUTPUT_GUESS_TOKENS 256.0
 /* Weight of the newest value in the running mean. */
 #define MEAN_WEIGHT 0.05
@@ -85,6 +86,7 @@ bucket_of(struct governor *governor, const char *name)
     bucket = &governor->buckets[governor->count++];
     text_copy(bucket->name, sizeof(bucket->name), slice_of(name));
     bucket->filled_ms = governor->start_ms;
+    bucket->mean_input = INPUT_GUESS_TOKENS;
     bucket->mean_output = OUTPUT_GUESS_TOKENS;
     for (unsigned kind = 0; kind < KINDS; kind++)
         bucket->level[kind] = burst(governor, (enum kind)kind);
@@ -122,8 +124,8 @@ fits(double level, double each, unsigned want)
 }
 
 unsigned
-governor_grant(struct governor *governor, const char *name, int64_t now_ms,
-    unsigned want)
+governor_grant(
+    struct governor *governor, const char *name, int64_t now_ms, unsigned want)
 {
     struct bucket *bucket = bucket_of(governor, name);
 
@@ -168,8 +170,7 @@ governor_settle(struct governor *governor, const char *name, int64_t now_ms,
 
     refill(governor, bucket, now_ms);
     bucket->level[INPUT] += (double)(reserve->input_tokens - input_tokens);
-    bucket->level[OUTPUT] +=
-        (double)(reserve->output_tokens - output_tokens);
+    bucket->level[OUTPUT] += (double)(reserve->output_tokens - output_tokens);
     if (input_tokens == 0 && output_tokens == 0)
         return;
     bucket->mean_input +=

@@ -64,8 +64,8 @@ holds_set(struct holds *holds, const char *scope, const char *kind,
 }
 
 void
-holds_replace(struct holds *holds, const struct queue_hold *list,
-    size_t count, int64_t now_ms)
+holds_replace(struct holds *holds, const struct queue_hold *list, size_t count,
+    int64_t now_ms)
 {
     holds->count = 0;
     for (size_t i = 0; i < count; i++)
@@ -138,16 +138,15 @@ judge_bucket(const struct holds *holds, struct slice buckets, int64_t now_ms,
         return;
     if (gate == PROBE) {
         verdict->answer = HOLDS_PROBE;
-        holds_bucket_scope(holds, verdict->bucket, verdict->scope,
-            sizeof(verdict->scope));
+        holds_bucket_scope(
+            holds, verdict->bucket, verdict->scope, sizeof(verdict->scope));
         return;
     }
     verdict->answer = HOLDS_STOP;
     if (gate == BROKEN && fallback[0] != '\0' &&
         bucket_gate(holds, fallback, now_ms) == OPEN) {
         verdict->answer = HOLDS_FALLBACK;
-        text_copy(
-            verdict->bucket, sizeof(verdict->bucket), slice_of(fallback));
+        text_copy(verdict->bucket, sizeof(verdict->bucket), slice_of(fallback));
     }
 }
 

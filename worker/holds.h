@@ -33,9 +33,9 @@ void holds_bucket_scope(
 void holds_pool_scope(const struct holds *holds, char *out, size_t size);
 
 enum holds_answer {
-    HOLDS_GO,       /* claim */
+    HOLDS_GO, /* claim */
     HOLDS_FALLBACK, /* claim, and call the first fallback model */
-    HOLDS_PROBE,    /* one call, if queue_probe grants the scope */
+    HOLDS_PROBE, /* one call, if queue_probe grants the scope */
     HOLDS_STOP
 };
 

@@ -8,7 +8,7 @@ struct known {
     char name[LEASE_NAME_MAX + 1];
     uint64_t beats;
     int64_t since_ms; /* the counter stands still since this sample */
-    bool seen;        /* by the sample in progress */
+    bool seen; /* by the sample in progress */
 };
 
 struct lease_table {
@@ -34,8 +34,7 @@ lease_table_free(struct lease_table *table)
 void
 lease_sample_begin(struct lease_table *table, int64_t now_ms)
 {
-    table->gap =
-        !table->sampled || now_ms - table->now_ms > LEASE_GAP_MS;
+    table->gap = !table->sampled || now_ms - table->now_ms > LEASE_GAP_MS;
     table->sampled = true;
     table->now_ms = now_ms;
     for (size_t i = 0; i < table->count; i++)
@@ -61,8 +60,8 @@ find_or_add(struct lease_table *table, struct slice name, uint64_t beats)
 }
 
 bool
-lease_sample_worker(struct lease_table *table, struct slice name,
-    uint64_t beats, bool gone)
+lease_sample_worker(
+    struct lease_table *table, struct slice name, uint64_t beats, bool gone)
 {
     struct known *known = find_or_add(table, name, beats);
 

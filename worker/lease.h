@@ -32,8 +32,8 @@ void lease_table_free(struct lease_table *table);
 /* A sample begins: what redis told at `now_ms` (monotonic). */
 void lease_sample_begin(struct lease_table *table, int64_t now_ms);
 /* One worker of the sample. True: it is dead, its work may be taken. */
-bool lease_sample_worker(struct lease_table *table, struct slice name,
-    uint64_t beats, bool gone);
+bool lease_sample_worker(
+    struct lease_table *table, struct slice name, uint64_t beats, bool gone);
 /* Forgets workers that the sample did not name. */
 void lease_sample_end(struct lease_table *table);
 

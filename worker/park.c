@@ -43,8 +43,7 @@ decode_line(json_t *root, struct job_result *result)
     }
     result->state = JOB_SUCCEEDED;
     text_copy(result->model, sizeof(result->model), slice_of(model));
-    text_copy(
-        result->stop_reason, sizeof(result->stop_reason), slice_of(stop));
+    text_copy(result->stop_reason, sizeof(result->stop_reason), slice_of(stop));
     result->usage = (struct job_usage){.input_tokens = (uint64_t)n[0],
         .output_tokens = (uint64_t)n[1],
         .cache_read_tokens = (uint64_t)n[2],
@@ -70,14 +69,14 @@ park_decode(
 
     if (end == NULL)
         return -1;
-    root = json_loadb(parked.data, (size_t)(end - parked.data),
-        JSON_REJECT_DUPLICATES, NULL);
+    root = json_loadb(
+        parked.data, (size_t)(end - parked.data), JSON_REJECT_DUPLICATES, NULL);
     if (root == NULL)
         return -1;
     rc = decode_line(root, result);
     json_decref(root);
     if (rc == 0)
-        *message = slice_make(
-            end + 1, parked.len - (size_t)(end + 1 - parked.data));
+        *message =
+            slice_make(end + 1, parked.len - (size_t)(end + 1 - parked.data));
     return rc;
 }

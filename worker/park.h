@@ -9,8 +9,8 @@
 
 #include "common/job/job.h"
 
-void park_encode(const struct job_result *result, struct slice message,
-    struct buffer *out);
+void park_encode(
+    const struct job_result *result, struct slice message, struct buffer *out);
 /*
  * Fills what is known of the call into *result (state, model, stop_reason,
  * usage, cost, times, attempts) and points *message into `parked`. -1 when

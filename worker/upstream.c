@@ -37,8 +37,8 @@ key_read(const char *path, struct timespec *time)
         return NULL;
     *time = st.st_mtim;
     key = slice_make(text, (size_t)n);
-    while (key.len > 0 && (key.data[key.len - 1] == '\n' ||
-                              key.data[key.len - 1] == '\r'))
+    while (key.len > 0 &&
+        (key.data[key.len - 1] == '\n' || key.data[key.len - 1] == '\r'))
         key.len--;
     key = slice_trim(key);
     for (size_t i = 0; i < key.len; i++) {
