@@ -122,6 +122,7 @@ struct job_result {
     unsigned unknown_calls; /* calls whose outcome nobody knows */
     bool simulated;
     bool dead; /* a dead letter: failed, neither replayed nor discarded */
+    bool deleted; /* only the name is left: no answer, tags, error (410) */
     char stop_reason[40];
     struct job_usage usage;
     int64_t cost_usd_nanos; /* 1e-9 USD; -1: no price known */

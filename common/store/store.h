@@ -36,14 +36,16 @@ enum store_status {
 #define STORE_WRITE 2u
 
 /*
- * `url` is "sqlite:PATH". With STORE_WRITE the schema is created or migrated.
- * With STORE_READ alone a missing file is not an error: reads say ABSENT until
- * somebody created it. A corrupt or foreign database is: NULL, and a line for
+ * `url` is "sqlite:PATH". With STORE_WRITE (which implies STORE_READ) the
+ * schema is created or migrated. With STORE_READ alone a missing file is not
+ * an error: reads say ABSENT until somebody created it (lists and the marker
+ * are OK and empty). A corrupt or foreign database is: NULL, and a line for
  * people in error[size].
  */
 struct store *store_open(struct event_base *base, const char *url,
     unsigned flags, char *error, size_t size) MUST_CHECK;
-/* Waits for what was handed over; callbacks that are still due run. */
+/* Waits for what was handed over; callbacks that are still due run (what they
+ * hand over in turn fails). Not from a callback. NULL is allowed. */
 void store_close(struct store *store);
 /* "SQLite 3.40.1, WAL, at PATH" for start-up lines. */
 const char *store_describe(const struct store *store);
@@ -67,8 +69,8 @@ typedef void store_on_row(void *arg, enum store_status status,
 /* What to read with a row. */
 enum store_part { STORE_ROW, STORE_ANSWER, STORE_REQUEST };
 /* The row of a generation, or the newest one with generation -1. A deleted
- * job gives STORE_OK with row->state terminal and *deleted... see
- * store_row_is_deleted(). */
+ * job gives STORE_OK and a row of which store_row_is_deleted() is true. The
+ * bytes are empty when there are none. */
 void store_get(struct store *store, const char *id, int generation,
     enum store_part part, store_on_row *on_row, void *arg);
 /* Whether only the name of the job is left (GET gives 410). */
@@ -84,19 +86,21 @@ struct store_filter {
     const char *model;
     const char *lane;
     const char *tag;
-    const char *error_type;
+    const char *error_type; /* Claude's, or our class when there was none */
     int64_t after_ms; /* created at or after; 0: any */
     int64_t before_ms; /* created before; 0: any */
 };
-/* Newest generation of each job, newest id first, ids strictly below
- * `before` (or NULL), at most `limit` (<= 1,000). */
+/* Newest generation of each job that was not deleted, newest id first, ids
+ * strictly below `before` (or NULL), at most `limit` (<= 1,000). BUSY when a
+ * rare combination of filters would take too long. */
 void store_list(struct store *store, const struct store_filter *filter,
     const char *before, unsigned limit,
     void (*on_rows)(void *arg, enum store_status status,
         const struct job_result *rows, size_t count),
     void *arg);
 
-/* --- writes of the janitor: idempotent, in the committer's transactions */
+/* --- writes of the janitor: idempotent, in the committer's transactions;
+ * ABSENT when there is no such row */
 
 /* Content gone, the name stays for 410. */
 void store_delete(
