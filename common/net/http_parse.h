@@ -94,7 +94,8 @@ size_t http_head_count(const struct http_head *head, const char *name);
 
 /*
  * The value of `name` in a query string, percent-decoded into out ('+' is a
- * blank, as forms write it; NUL-terminated). Returns 1 when present, 0 when absent, -1 when malformed, repeated or too long.
+ * blank, as forms write it; NUL-terminated). Returns 1 when present, 0 when
+ * absent, -1 when malformed, repeated or too long.
  */
 int http_query_get(
     struct slice query, const char *name, char *out, size_t size) MUST_CHECK;

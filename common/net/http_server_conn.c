@@ -100,7 +100,7 @@ http_conn_write(struct http_conn *conn, const void *data, size_t len)
     (void)evbuffer_add(conn->out, data, len);
 }
 
-/* --- from bytes to requests ------------------------------------------- */
+/* --- from bytes to requests --- */
 
 static void
 conn_begin_request(struct http_conn *conn)
@@ -284,7 +284,7 @@ conn_take_eof(struct http_conn *conn)
     }
 }
 
-/* --- from the output to the socket ------------------------------------ */
+/* --- from the output to the socket --- */
 
 /* 0, or -1 when the client is gone. */
 static int
@@ -451,7 +451,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     server->depth--;
 }
 
-/* --- opening and time -------------------------------------------------- */
+/* --- opening and time --- */
 
 void
 http_conn_open(struct http_server *server, int fd, bool refuse)

@@ -99,7 +99,7 @@ date_text(struct http_server *server)
     return server->date;
 }
 
-/* --- the head ------------------------------------------------------------- */
+/* --- the head --- */
 
 static void
 append_line(struct buffer *out, const char *name, const char *value)
@@ -150,9 +150,10 @@ static bool
 request_keeps(const struct http_request *req)
 {
     const struct http_conn *conn = req->conn;
+    bool last = conn->eof && conn->stash.len == conn->stash_at;
 
-    return req->parser.head.keep_alive && !conn->eof &&
-        !conn->server->draining && http_request_left(req) <= HTTP_DROP_BYTES &&
+    return req->parser.head.keep_alive && !last && !conn->server->draining &&
+        http_request_left(req) <= HTTP_DROP_BYTES &&
         !(http_request_left(req) > 0 && req->parser.head.expects_continue);
 }
 
@@ -219,7 +220,7 @@ sends_body(const struct http_request *req)
         !slice_equal_text(req->parser.head.method, "HEAD");
 }
 
-/* --- the end -------------------------------------------------------------- */
+/* --- the end --- */
 
 /* One of a closed set, so that it can be the label of a metric. */
 static const char *
@@ -323,7 +324,7 @@ http_reply_error(struct http_request *req, unsigned status, const char *type,
     buffer_clear(&body);
 }
 
-/* --- answers of unknown length --------------------------------------------- */
+/* --- answers of unknown length --- */
 
 void
 http_reply_start(struct http_request *req, unsigned status, const char *type,

@@ -9,7 +9,7 @@
 /* What a spare request keeps of its buffers. */
 #define SPARE_BYTES 4096
 
-/* --- life ---------------------------------------------------------------- */
+/* --- life --- */
 
 struct http_request *
 http_request_new(struct http_conn *conn)
@@ -98,7 +98,7 @@ http_request_refuse(
         http_reply_error(req, status, NULL, message, status == 503 ? 1 : 0);
 }
 
-/* --- checks before a handler runs ---------------------------------------- */
+/* --- checks before a handler runs --- */
 
 static bool
 is_json(struct slice type)
@@ -228,7 +228,7 @@ is_options(struct http_request *req)
         http_route_find(req) == HTTP_OTHER_METHOD;
 }
 
-/* --- dispatch -------------------------------------------------------------- */
+/* --- dispatch --- */
 
 void
 http_request_on_head(struct http_request *req)
@@ -286,7 +286,7 @@ http_request_on_done(struct http_request *req)
         req->route->on_end(req);
 }
 
-/* --- what handlers see ----------------------------------------------------- */
+/* --- what handlers see --- */
 
 const struct http_head *
 http_request_head(const struct http_request *req)
