@@ -117,37 +117,50 @@ compress(struct body_writer *writer, struct slice raw, bool last)
     } while (in.pos < in.size || (last && left > 0));
 }
 
-/* Whether the sample shrinks enough. */
+/* One frame into `packed`; whether that saves enough. */
 static bool
-sample_shrinks(struct slice sample)
+sample_shrinks(struct slice sample, struct buffer *packed)
 {
     if (sample.len <= BODY_COMPRESS_MIN)
         return false;
-    struct buffer packed = {0};
     size_t room = ZSTD_compressBound(sample.len);
     size_t len = ZSTD_compress(
-        buffer_reserve(&packed, room), room, sample.data, sample.len, LEVEL);
-    buffer_clear(&packed);
-    return !ZSTD_isError(len) && WORTH(sample.len, len);
+        buffer_reserve(packed, room), room, sample.data, sample.len, LEVEL);
+    if (ZSTD_isError(len))
+        return false;
+    packed->len = len;
+    return WORTH(sample.len, len);
 }
 
+/* A streaming context takes about 1 MB: only bodies that are longer than
+ * the sample get one. */
 static void
-decide(struct body_writer *writer)
+start_stream(struct body_writer *writer, struct slice sample)
+{
+    writer->zstd = ZSTD_createCCtx();
+    if (writer->zstd == NULL ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(
+            writer->zstd, ZSTD_c_compressionLevel, LEVEL)))
+        abort(); /* only without memory */
+    compress(writer, sample, false);
+}
+
+/* `whole`: the sample is all there is. */
+static void
+decide(struct body_writer *writer, bool whole)
 {
     struct slice sample = buffer_slice(&writer->sample);
+    struct buffer packed = {0};
     writer->decided = true;
-    writer->codec = JOB_CODEC_RAW;
-    if (sample_shrinks(sample)) {
-        writer->codec = JOB_CODEC_ZSTD;
-        writer->zstd = ZSTD_createCCtx();
-        if (writer->zstd == NULL ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(
-                writer->zstd, ZSTD_c_compressionLevel, LEVEL)))
-            abort(); /* only without memory */
-        compress(writer, sample, false);
-    } else {
+    writer->codec =
+        sample_shrinks(sample, &packed) ? JOB_CODEC_ZSTD : JOB_CODEC_RAW;
+    if (writer->codec == JOB_CODEC_RAW)
         store(writer, sample);
-    }
+    else if (whole)
+        store(writer, buffer_slice(&packed));
+    else
+        start_stream(writer, sample);
+    buffer_clear(&packed);
     buffer_clear(&writer->sample);
 }
 
@@ -165,7 +178,7 @@ body_writer_feed(struct body_writer *writer, struct slice raw)
         raw = slice_make(raw.data + len, raw.len - len);
         if (writer->sample.len < SAMPLE_BYTES)
             return;
-        decide(writer);
+        decide(writer, false);
     }
     if (writer->codec == JOB_CODEC_ZSTD && raw.len > 0)
         compress(writer, raw, false);
@@ -177,8 +190,8 @@ void
 body_writer_finish(struct body_writer *writer, struct job_meta *meta)
 {
     if (!writer->decided)
-        decide(writer);
-    if (writer->codec == JOB_CODEC_ZSTD)
+        decide(writer, true);
+    if (writer->zstd != NULL)
         compress(writer, SLICE_NULL, true);
     if (writer->part.len > 0)
         writer->on_stored(writer->arg, buffer_slice(&writer->part));

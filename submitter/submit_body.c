@@ -1,0 +1,211 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/service/config.h"
+#include "common/service/models.h"
+#include "submitter/submit.h"
+
+/* --- parts --- */
+
+static void
+on_staged(void *arg, enum queue_status status)
+{
+    struct submit *submit = arg;
+    submit->unacked--;
+    if (status != QUEUE_OK && submit->stage_status == QUEUE_OK)
+        submit->stage_status = status;
+    if (submit->state == SUBMIT_READING && submit->stage_status != QUEUE_OK)
+        submit_start_queue(submit); /* which says why not */
+    if (submit->paused && submit->unacked < SUBMIT_PARTS_UNACKED &&
+        submit->state == SUBMIT_READING) {
+        submit->paused = false;
+        http_request_resume(submit->req);
+    }
+    /* Resuming may have run the rest of the body and ended it all. */
+    if (submit->state == SUBMIT_STAGING && submit->unacked == 0)
+        submit_start_queue(submit);
+    submit_callback_done(submit);
+}
+
+static void
+stage(struct submit *submit, struct slice part)
+{
+    if (submit->stage_status != QUEUE_OK)
+        return;
+    if (queue_stage(submit->owner->service->queue, submit->id,
+            submit->meta.parts, part, on_staged, submit) != 0) {
+        submit->stage_status = QUEUE_UNKNOWN;
+        return;
+    }
+    submit->callbacks++;
+    submit->unacked++;
+    submit->meta.parts++;
+}
+
+/* A run of the stored form. Only the last can be short, and when it is also
+ * the first it can go with the enqueue. */
+static void
+on_stored(void *arg, struct slice run)
+{
+    struct submit *submit = arg;
+    if (submit->body_complete && submit->meta.parts == 0 &&
+        run.len <= QUEUE_INLINE_MAX)
+        buffer_append_slice(&submit->body, run);
+    else
+        stage(submit, run);
+}
+
+/* --- reading --- */
+
+void
+submit_start_body(struct submit *submit)
+{
+    const struct config *config = submit->owner->service->config;
+    request_reader_init(&submit->reader, config->model);
+    submit->reader.info.options.max_attempts = (unsigned)config->max_attempts;
+    submit->writer = body_writer_new(QUEUE_PART_BYTES, on_stored, submit);
+}
+
+void
+submit_clear_body(struct submit *submit)
+{
+    if (submit->writer == NULL)
+        return;
+    body_writer_free(submit->writer);
+    submit->writer = NULL;
+    request_reader_clear(&submit->reader);
+    buffer_clear(&submit->body);
+    if (submit->is_long)
+        submit->owner->long_bodies--;
+    submit->is_long = false;
+}
+
+static void
+reply_too_large(struct submit *submit, uint64_t max_bytes)
+{
+    char message[80];
+    snprintf(message, sizeof(message),
+        "The body is over the limit of %" PRIu64 " bytes.", max_bytes);
+    submit_reply_error(submit, 413, "too_large", message, 0);
+}
+
+static void
+reply_fault(struct submit *submit)
+{
+    const struct request_fault *fault = &submit->reader.fault;
+    submit_reply_error(
+        submit, (unsigned)fault->status, "bad_request", fault->message, 0);
+}
+
+/* Whether this body may grow beyond what an inline one needs. */
+static bool
+may_be_long(struct submit *submit)
+{
+    struct submitter *owner = submit->owner;
+    if (submit->is_long || submit->received <= QUEUE_INLINE_MAX)
+        return true;
+    if (owner->long_bodies >= SUBMIT_LONG_MAX)
+        return false;
+    owner->long_bodies++;
+    submit->is_long = true;
+    return true;
+}
+
+void
+submit_on_body(struct http_request *req, struct slice data)
+{
+    struct submit *submit = http_request_arg(req);
+    uint64_t max_bytes = submit->owner->service->config->max_body_bytes;
+    submit->received += data.len;
+    if (submit->received > max_bytes) {
+        reply_too_large(submit, max_bytes);
+        return;
+    }
+    if (request_reader_feed(&submit->reader, data.data, data.len) != 0) {
+        reply_fault(submit);
+        return;
+    }
+    if (!may_be_long(submit)) {
+        submit_reply_error(submit, 503, "long_bodies",
+            "Too many large requests are arriving at this moment.", 1);
+        return;
+    }
+    body_writer_feed(submit->writer, data);
+    if (submit->stage_status != QUEUE_OK) {
+        submit_start_queue(submit);
+        return;
+    }
+    if (submit->unacked >= SUBMIT_PARTS_UNACKED && !submit->paused) {
+        submit->paused = true;
+        http_request_pause(req);
+    }
+}
+
+/* --- what the request says --- */
+
+static void
+take_fallbacks(struct submit *submit, const struct job_options *options)
+{
+    struct job_meta *meta = &submit->meta;
+    const struct service *service = submit->owner->service;
+    struct slice rest = slice_of(service->config->fallback_models);
+    for (unsigned i = 0; i < options->fallback_count; i++)
+        text_copy(meta->fallbacks[meta->fallback_count++],
+            sizeof(meta->fallbacks[0]), slice_of(options->fallback_models[i]));
+    while (options->fallback_count == 0 && rest.len > 0 &&
+        meta->fallback_count < JOB_FALLBACKS_MAX) {
+        struct slice word = slice_split(&rest, ' ');
+        if (word.len > 0 && !slice_equal_text(word, meta->model))
+            text_copy(meta->fallbacks[meta->fallback_count++],
+                sizeof(meta->fallbacks[0]), word);
+    }
+    if (meta->fallback_count == 0)
+        return;
+    const char *bucket = models_bucket(service->models, meta->fallbacks[0]);
+    if (strcmp(bucket, meta->bucket) != 0)
+        text_copy(meta->fallback_bucket, sizeof(meta->fallback_bucket),
+            slice_of(bucket));
+}
+
+static void
+take_info(struct submit *submit)
+{
+    const struct request_info *info = &submit->reader.info;
+    const struct job_options *options = &info->options;
+    struct job_meta *meta = &submit->meta;
+    struct buffer recipe = {0};
+    text_copy(meta->model, sizeof(meta->model), slice_of(info->model));
+    text_copy(meta->bucket, sizeof(meta->bucket),
+        slice_of(models_bucket(submit->owner->service->models, meta->model)));
+    meta->lane = options->lane;
+    meta->created_ms = clock_wall_ms();
+    meta->expires_ms = meta->created_ms + options->expires_in_ms;
+    meta->timeout_ms = options->timeout_ms;
+    meta->max_attempts = options->max_attempts;
+    meta->max_tokens = (uint64_t)info->max_tokens;
+    meta->shorthand = info->shorthand;
+    meta->sampling = info->has_sampling;
+    request_recipe_encode(&info->recipe, &recipe);
+    meta->recipe = buffer_take(&recipe);
+    meta->tag_count = options->tag_count;
+    memcpy(meta->tags, options->tags, sizeof(meta->tags));
+    take_fallbacks(submit, options);
+}
+
+void
+submit_on_end(struct http_request *req)
+{
+    struct submit *submit = http_request_arg(req);
+    if (request_reader_finish(&submit->reader) != 0) {
+        reply_fault(submit);
+        return;
+    }
+    take_info(submit);
+    submit->body_complete = true;
+    body_writer_finish(submit->writer, &submit->meta);
+    submit->state = SUBMIT_STAGING;
+    if (submit->unacked == 0)
+        submit_start_queue(submit);
+}
