@@ -1,0 +1,444 @@
+/* From the claim until the request is in memory and known to be ours. */
+
+#include "worker/flight.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/job/body.h"
+#include "common/service/config.h"
+#include "common/service/service.h"
+#include "common/store/store.h"
+#include "worker/claude.h"
+#include "worker/lease.h"
+#include "worker/park.h"
+
+/* A claim younger than this cannot have been taken over: that needs a whole
+ * lease of standing still. */
+#define FRESH_MS (LEASE_TIME_MS / 2)
+#define TRY_FIRST_MS 100
+#define TRY_MAX_MS 2000
+
+static void read_request(struct flight *flight);
+
+/* --- lists and timers ----------------------------------------------------- */
+
+void
+flight_move(struct flight *flight, enum flight_state state)
+{
+    struct worker *worker = flight->worker;
+
+    TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
+    worker->counts[flight->state]--;
+    flight->state = state;
+    flight->tries = 0;
+    if (flight->timer != NULL)
+        evtimer_del(flight->timer);
+    TAILQ_INSERT_TAIL(&worker->flights[state], flight, link);
+    worker->counts[state]++;
+}
+
+void
+flight_try_later(struct flight *flight,
+    void (*again)(evutil_socket_t fd, short what, void *flight))
+{
+    int64_t ms = TRY_FIRST_MS << (flight->tries < 5 ? flight->tries : 5);
+    struct timeval wait;
+
+    ms = ms < TRY_MAX_MS ? ms : TRY_MAX_MS;
+    flight->tries++;
+    wait.tv_sec = ms / 1000;
+    wait.tv_usec = (ms % 1000) * 1000;
+    if (flight->timer != NULL)
+        event_free(flight->timer);
+    flight->timer = evtimer_new(flight->worker->service->base, again, flight);
+    assert(flight->timer != NULL);
+    evtimer_add(flight->timer, &wait);
+}
+
+struct queue_owner
+flight_owner(const struct flight *flight)
+{
+    return (struct queue_owner){.id = flight->result.id,
+        .consumer = flight->consumer,
+        .fence = flight->fence};
+}
+
+void
+flight_set_error(
+    struct flight *flight, const char *class_name, const char *message)
+{
+    struct job_error *error = &flight->error;
+
+    memset(error, 0, sizeof(*error));
+    text_copy(
+        error->class_name, sizeof(error->class_name), slice_of(class_name));
+    text_copy(error->message, sizeof(error->message), slice_of(message));
+    error->at_ms = clock_wall_ms();
+}
+
+void
+flight_free(struct flight *flight)
+{
+    struct worker *worker = flight->worker;
+
+    assert(!flight->pending);
+    TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
+    worker->counts[flight->state]--;
+    if (flight->suspect)
+        worker->suspect_held = false;
+    if (flight->reserved)
+        governor_settle(worker->governor, flight->bucket, clock_mono_ms(),
+            &flight->reserve, 0, 0);
+    if (flight->call != NULL)
+        claude_call_cancel(flight->call);
+    if (flight->timer != NULL)
+        event_free(flight->timer);
+    body_reader_free(flight->reader);
+    buffer_clear(&flight->stored);
+    buffer_clear(&flight->body);
+    buffer_clear(&flight->answer);
+    job_result_clear(&flight->result);
+    memory_free(flight);
+    worker_flight_gone(worker);
+}
+
+/* Begins and ends an operation with Redis or the store. False: somebody
+ * wanted the flight to go another way meanwhile, and it does. */
+static bool
+operation_ended(struct flight *flight)
+{
+    flight->pending = false;
+    if (flight->want_cancel) {
+        flight_end(flight, JOB_CANCELED);
+        return false;
+    }
+    if (flight->want_release) {
+        flight_move(flight, FLIGHT_RELEASING);
+        flight_acknowledge(flight);
+        return false;
+    }
+    return true;
+}
+
+/* --- is it ours, and is there no row yet? ------------------------------- */
+
+static void verify_owner(struct flight *flight);
+
+static void
+on_verify_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    verify_owner(arg);
+}
+
+/* Somebody has saved a row of this generation: only Redis has to learn. */
+static void
+adopt_row(struct flight *flight, const struct job_result *row)
+{
+    struct job_result *result = &flight->result;
+
+    result->state = row->state;
+    result->version = row->version;
+    result->dead = row->dead;
+    result->attempts = row->attempts;
+    result->finished_ms = row->finished_ms;
+    memcpy(result->model, row->model, sizeof(result->model));
+    result->error = row->error;
+    flight_move(flight, row->dead ? FLIGHT_BURYING : FLIGHT_ACKING);
+    flight_acknowledge(flight);
+}
+
+static void
+on_row(void *arg, enum store_status status, const struct job_result *row,
+    struct slice bytes)
+{
+    struct flight *flight = arg;
+
+    (void)bytes;
+    flight->pending = false;
+    if (status == STORE_OK) {
+        adopt_row(flight, row);
+        return;
+    }
+    if (!operation_ended(flight))
+        return;
+    if (status == STORE_ABSENT)
+        read_request(flight);
+    else
+        flight_try_later(flight, on_verify_again);
+}
+
+static void
+on_checked(void *arg, enum queue_status status)
+{
+    struct flight *flight = arg;
+
+    flight->pending = false;
+    if (status == QUEUE_NOT_OWNER || status == QUEUE_ABSENT) {
+        flight_free(flight);
+        return;
+    }
+    if (status != QUEUE_OK) {
+        flight_try_later(flight, on_verify_again);
+        return;
+    }
+    flight->pending = true;
+    flight->asked_ms = clock_mono_ms();
+    store_get(flight->worker->service->store, flight->result.id,
+        (int)flight->result.generation, STORE_ROW, on_row, flight);
+}
+
+static void
+verify_owner(struct flight *flight)
+{
+    const struct queue_owner owner = flight_owner(flight);
+
+    if (queue_check(
+            flight->worker->service->queue, &owner, on_checked, flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_verify_again);
+}
+
+/* --- the request ---------------------------------------------------------- */
+
+static void
+corrupt(struct flight *flight)
+{
+    flight_set_error(flight, "corrupt_request",
+        "The stored request does not fit its checksum and was not sent. "
+        "Redis or its disk altered it; submit the job again.");
+    log_error("request_corrupt", LOG_TEXT("job", flight->result.id),
+        LOG_TEXT("tenant", flight->result.meta.tenant));
+    flight_end(flight, JOB_FAILED);
+}
+
+/* All stored bytes are in. */
+static void
+request_complete(struct flight *flight)
+{
+    enum body_fault fault = body_reader_finish(flight->reader);
+
+    body_reader_free(flight->reader);
+    flight->reader = NULL;
+    if (fault != BODY_OK)
+        corrupt(flight);
+    else if (clock_mono_ms() - flight->asked_ms > FRESH_MS)
+        verify_owner(flight); /* too long ago: look again */
+    else
+        flight_call(flight);
+}
+
+static void
+on_read_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    read_request(arg);
+}
+
+static void
+on_part(void *arg, enum queue_status status, struct slice bytes)
+{
+    struct flight *flight = arg;
+
+    if (!operation_ended(flight))
+        return;
+    if (status == QUEUE_UNKNOWN) {
+        flight_try_later(flight, on_read_again);
+        return;
+    }
+    if (status != QUEUE_OK ||
+        body_reader_feed(flight->reader, bytes, &flight->body) != BODY_OK) {
+        corrupt(flight);
+        return;
+    }
+    flight->tries = 0;
+    flight->next_part++;
+    read_request(flight);
+}
+
+static void
+read_request(struct flight *flight)
+{
+    const struct job_meta *meta = &flight->result.meta;
+
+    if (flight->body.len > 0 && flight->reader == NULL) {
+        flight_call(flight); /* read before, verified again */
+        return;
+    }
+    if (flight->reader == NULL)
+        flight->reader = body_reader_new(meta);
+    if (meta->parts == 0) {
+        if (body_reader_feed(flight->reader, buffer_slice(&flight->stored),
+                &flight->body) != BODY_OK)
+            corrupt(flight);
+        else
+            request_complete(flight);
+        return;
+    }
+    if (flight->next_part == meta->parts) {
+        request_complete(flight);
+        return;
+    }
+    if (queue_part_get(flight->worker->service->queue, flight->result.id,
+            flight->next_part, on_part, flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_read_again);
+}
+
+/* --- an answer that an earlier owner could not save -------------------- */
+
+static void read_parked(struct flight *flight);
+
+static void
+on_parked_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    read_parked(arg);
+}
+
+static void
+on_parked(void *arg, enum queue_status status, struct slice bytes)
+{
+    struct flight *flight = arg;
+    struct slice message;
+
+    flight->pending = false;
+    if (status == QUEUE_UNKNOWN) {
+        flight_try_later(flight, on_parked_again);
+        return;
+    }
+    if (status != QUEUE_OK ||
+        park_decode(bytes, &flight->result, &message) != 0) {
+        corrupt(flight);
+        return;
+    }
+    flight->parked = true;
+    buffer_append_slice(&flight->answer, message);
+    flight_save(flight);
+}
+
+static void
+read_parked(struct flight *flight)
+{
+    if (queue_parked_get(flight->worker->service->queue, flight->result.id,
+            on_parked, flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_parked_again);
+}
+
+/* --- the beginning -------------------------------------------------------- */
+
+static void
+fill(struct flight *flight, struct queue_claim *claim,
+    const struct flight_origin *origin)
+{
+    struct job_result *result = &flight->result;
+
+    flight->kind = claim->kind;
+    flight->fence = claim->fence;
+    flight->attempts = claim->attempts;
+    flight->takeovers = claim->takeovers;
+    flight->first = claim->first;
+    flight->suspect = claim->suspect;
+    flight->error = claim->error;
+    flight->asked_ms = origin->asked_ms;
+    flight->probe = origin->probe;
+    flight->use_fallback = origin->use_fallback;
+    text_copy(flight->bucket, sizeof(flight->bucket), slice_of(origin->bucket));
+    text_copy(flight->probe_scope, sizeof(flight->probe_scope),
+        slice_of(origin->probe_scope));
+    memcpy(result->id, claim->id, sizeof(result->id));
+    result->generation = claim->generation;
+    /* A cancel that is asked for while we work moves it by one. */
+    result->version = claim->version + 2;
+    result->started_ms = claim->started_ms;
+    result->attempts = claim->attempts;
+    result->unknown_calls = claim->takeovers;
+    result->cost_usd_nanos = -1;
+    result->meta = claim->meta;
+    memset(&claim->meta, 0, sizeof(claim->meta));
+    buffer_append_slice(&flight->stored, claim->body);
+}
+
+static void
+begin_kind(struct flight *flight)
+{
+    switch (flight->kind) {
+    case QUEUE_CLAIM_RUN:
+        if (flight->first)
+            read_request(flight);
+        else
+            verify_owner(flight);
+        return;
+    case QUEUE_CLAIM_CANCEL: flight_end(flight, JOB_CANCELED); return;
+    case QUEUE_CLAIM_EXPIRE: flight_end(flight, JOB_EXPIRED); return;
+    case QUEUE_CLAIM_CRASH:
+        flight_set_error(flight, "crash_loop",
+            "Every worker that ran this job died. It was set aside; replay "
+            "it when the cause is known.");
+        flight_end(flight, JOB_FAILED);
+        return;
+    case QUEUE_CLAIM_PARKED: read_parked(flight); return;
+    }
+}
+
+void
+flight_start(struct worker *worker, struct queue_claim *claim,
+    const struct flight_origin *origin)
+{
+    struct flight *flight = memory_zalloc(1, sizeof(*flight));
+
+    flight->worker = worker;
+    memcpy(flight->consumer, worker->consumer, sizeof(flight->consumer));
+    fill(flight, claim, origin);
+    flight->state = FLIGHT_CLAIMED;
+    TAILQ_INSERT_TAIL(&worker->flights[FLIGHT_CLAIMED], flight, link);
+    worker->counts[FLIGHT_CLAIMED]++;
+    if (flight->suspect)
+        worker->suspect_held = true;
+    worker_flight_added(worker);
+    begin_kind(flight);
+}
+
+/* --- from outside ----------------------------------------------------------- */
+
+void
+flight_cancel(struct flight *flight)
+{
+    if (flight->state == FLIGHT_CALLING) {
+        claude_call_cancel(flight->call);
+        flight->call = NULL;
+        flight->result.unknown_calls++;
+        flight->result.attempts++;
+        flight_end(flight, JOB_CANCELED);
+    } else if (flight->state == FLIGHT_CLAIMED) {
+        flight->want_cancel = true;
+        if (!flight->pending)
+            operation_ended(flight);
+    }
+}
+
+void
+flight_hand_back(struct flight *flight)
+{
+    if (flight->state == FLIGHT_CALLING) {
+        claude_call_cancel(flight->call);
+        flight->call = NULL;
+        flight_move(flight, FLIGHT_RELEASING);
+        flight_acknowledge(flight);
+    } else if (flight->state == FLIGHT_CLAIMED) {
+        flight->want_release = true;
+        if (!flight->pending)
+            operation_ended(flight);
+    }
+}

@@ -1,0 +1,92 @@
+#ifndef LH_WORKER_FLIGHT_H
+#define LH_WORKER_FLIGHT_H
+
+/*
+ * flight: one claimed job from the claim to the acknowledgement. The only
+ * place that orders *save the result, then acknowledge*.
+ *
+ * At most one operation per flight is outstanding with Redis or the store;
+ * each is repeated until its outcome is known, because each is idempotent.
+ */
+
+#include "common/queue/queue.h"
+#include "worker/governor.h"
+#include "worker/worker.h"
+
+struct claude_call;
+struct body_reader;
+
+struct flight {
+    TAILQ_ENTRY(flight) link;
+    struct worker *worker;
+    enum flight_state state;
+    enum queue_claim_kind kind;
+    char consumer[WORKER_CONSUMER_SIZE]; /* that claimed it */
+    uint64_t fence;
+    unsigned attempts; /* before this call */
+    unsigned takeovers;
+    unsigned next_part;
+    int64_t asked_ms; /* monotonic: when the claim was sent */
+    bool first;
+    bool suspect;
+    bool probe; /* of a half-open breaker or a paused pool */
+    bool use_fallback;
+    bool pending; /* an operation is outstanding */
+    bool want_cancel; /* asked for while it was */
+    bool want_release;
+    bool parked;
+    bool reserved; /* with the governor */
+    char bucket[JOB_BUCKET_MAX + 1]; /* whose quota it uses */
+    char probe_scope[JOB_BUCKET_MAX + 80];
+    struct governor_reserve reserve;
+    struct event *timer; /* tries an operation again; made when needed */
+    unsigned tries; /* of the operation, in a row */
+    int64_t retry_delay_ms;
+    struct job_error error; /* what went wrong last */
+    struct body_reader *reader;
+    struct buffer stored; /* the request as it is stored (inline ones) */
+    struct buffer body; /* the client's bytes, then what is sent */
+    struct buffer answer;
+    struct claude_call *call; /* NULL unless CALLING */
+    struct job_result result; /* also holds id, generation and meta */
+};
+
+/* What a claim is made of beside the job itself. */
+struct flight_origin {
+    int64_t asked_ms; /* monotonic */
+    bool probe;
+    bool use_fallback;
+    const char *bucket;
+    const char *probe_scope;
+};
+
+/* Takes claim->meta over and starts. */
+void flight_start(struct worker *worker, struct queue_claim *claim,
+    const struct flight_origin *origin);
+/* The client wants it canceled. */
+void flight_cancel(struct flight *flight);
+/* Back into the queue, unless its answer is there already. */
+void flight_hand_back(struct flight *flight);
+/* Without a word to anybody; only when no operation is outstanding. */
+void flight_free(struct flight *flight);
+
+/* --- between flight.c, flight_call.c and flight_save.c ------------------- */
+
+void flight_move(struct flight *flight, enum flight_state state);
+/* Runs `again` after a pause that grows with flight->tries. */
+void flight_try_later(struct flight *flight,
+    void (*again)(evutil_socket_t fd, short what, void *flight));
+/* The request is read: call Claude. */
+void flight_call(struct flight *flight);
+/* Ended without an answer of Claude's: canceled, expired, failed. */
+void flight_end(struct flight *flight, enum job_state state);
+/* result and answer are complete: commit, then acknowledge. */
+void flight_save(struct flight *flight);
+/* The one script that fits the state: finish, bury, retry, release. */
+void flight_acknowledge(struct flight *flight);
+struct queue_owner flight_owner(const struct flight *flight);
+/* Fills flight->error. */
+void flight_set_error(
+    struct flight *flight, const char *class_name, const char *message);
+
+#endif

@@ -1,0 +1,333 @@
+/* The call to Claude, and what follows from its outcome. */
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/id.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/job/request.h"
+#include "common/service/config.h"
+#include "common/service/models.h"
+#include "common/service/service.h"
+#include "worker/claude.h"
+#include "worker/flight.h"
+#include "worker/gauges.h"
+#include "worker/holds.h"
+#include "worker/upstream.h"
+
+/* The version to ask for when the client named none (DESIGN section 6):
+ * sampling fields exist only in the older one. */
+#define VERSION_SAMPLING "2023-06-01"
+#define VERSION_DEFAULT "2026-10-21"
+/* A first guess of input tokens; usage settles it. */
+#define BYTES_PER_TOKEN 4
+
+static uint64_t
+random_bits(void)
+{
+    uint64_t bits;
+
+    id_random_bytes(&bits, sizeof(bits));
+    return bits;
+}
+
+/* --- sending ---------------------------------------------------------------- */
+
+/* The client's bytes with the recipe's edits, into flight->body. */
+static int
+build_body(struct flight *flight, const char *model, bool stream)
+{
+    const struct job_meta *meta = &flight->result.meta;
+    struct request_recipe recipe;
+    struct buffer sent = {NULL, 0, 0};
+
+    if (meta->recipe == NULL ||
+        request_recipe_decode(slice_of(meta->recipe), &recipe) != 0 ||
+        request_apply_all(
+            &recipe, buffer_slice(&flight->body), model, stream, &sent) != 0) {
+        buffer_clear(&sent);
+        return -1;
+    }
+    buffer_clear(&flight->body);
+    flight->body = sent;
+    return 0;
+}
+
+static void on_reply(void *arg, struct claude_reply *reply);
+
+static void
+send_request(struct flight *flight, bool stream, int64_t timeout_ms)
+{
+    const struct job_meta *meta = &flight->result.meta;
+    const struct config *config = flight->worker->service->config;
+    struct claude_request request = {
+        .url = upstream_messages_url(flight->worker->upstream),
+        .api_key = upstream_key(flight->worker->upstream),
+        .version = meta->api_version[0] != '\0' ? meta->api_version
+            : meta->sampling                    ? VERSION_SAMPLING
+                                                : VERSION_DEFAULT,
+        .beta = meta->beta,
+        .job_header = config->job_header,
+        .job_id = flight->result.id,
+        .body = &flight->body,
+        .stream = stream,
+        .timeout_ms = timeout_ms,
+        .max_answer_bytes = config->max_answer_bytes,
+    };
+
+    flight->call =
+        claude_call_start(flight->worker->client, &request, on_reply, flight);
+    flight->body = (struct buffer){NULL, 0, 0};
+}
+
+void
+flight_call(struct flight *flight)
+{
+    struct worker *worker = flight->worker;
+    const struct job_meta *meta = &flight->result.meta;
+    int64_t left_ms = meta->expires_ms - clock_wall_ms();
+    const char *model = flight->use_fallback && meta->fallback_count > 0
+        ? meta->fallbacks[0]
+        : NULL;
+    bool stream =
+        meta->max_tokens >= worker->service->config->stream_above_tokens &&
+        meta->max_tokens > 0;
+
+    if (left_ms <= 0) {
+        flight_end(flight, JOB_EXPIRED);
+        return;
+    }
+    text_copy(flight->result.model, sizeof(flight->result.model),
+        slice_of(model != NULL ? model : meta->model));
+    flight->reserve = governor_start(worker->governor, flight->bucket,
+        clock_mono_ms(), (int64_t)(meta->body_bytes / BYTES_PER_TOKEN));
+    flight->reserved = true;
+    if (build_body(flight, model, stream) != 0) {
+        flight_set_error(flight, "corrupt_request",
+            "The stored request cannot be read and was not sent.");
+        flight_end(flight, JOB_FAILED);
+        return;
+    }
+    flight_move(flight, FLIGHT_CALLING);
+    send_request(flight, stream,
+        left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
+}
+
+/* --- what everybody learns from it -------------------------------------- */
+
+/* Shared with all workers; known to this one at once. */
+static void
+hold(struct worker *worker, const char *scope, const char *kind, int64_t for_ms,
+    const char *reason)
+{
+    holds_set(worker->holds, scope, kind, for_ms, clock_mono_ms());
+    if (queue_hold_set(worker->service->queue, scope, kind, for_ms, reason,
+            strcmp(kind, "open") == 0, NULL, NULL) != 0)
+        log_warn("hold_not_shared", LOG_TEXT("scope", scope));
+    log_warn("hold_set", LOG_TEXT("scope", scope), LOG_TEXT("kind", kind),
+        LOG_INT("for_ms", for_ms), LOG_TEXT("reason", reason));
+}
+
+static void
+probe_succeeded(struct flight *flight)
+{
+    struct worker *worker = flight->worker;
+
+    holds_clear(worker->holds, flight->probe_scope);
+    breaker_close(&worker_bucket(worker, flight->bucket)->breaker);
+    if (queue_hold_clear(
+            worker->service->queue, flight->probe_scope, NULL, NULL) != 0)
+        log_warn("hold_not_shared", LOG_TEXT("scope", flight->probe_scope));
+    log_info("hold_lifted", LOG_TEXT("scope", flight->probe_scope));
+    worker_wake_all(worker);
+}
+
+static void
+update_breaker(struct flight *flight, const struct outcome *outcome)
+{
+    struct worker *worker = flight->worker;
+    struct breaker *breaker = &worker_bucket(worker, flight->bucket)->breaker;
+    bool failed = outcome->info->breaker_counts;
+    char scope[JOB_BUCKET_MAX + 80];
+
+    breaker_record(breaker, clock_mono_ms(), !failed);
+    if (flight->probe && !failed && outcome->verdict != OUTCOME_PAUSE_POOL)
+        probe_succeeded(flight);
+    if (!failed ||
+        (!flight->probe && !breaker_should_open(breaker, clock_mono_ms())))
+        return;
+    holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
+    hold(worker, scope, "open", breaker_open_ms(breaker, random_bits()),
+        outcome->info->text);
+}
+
+static void
+update_holds(struct flight *flight, const struct outcome *outcome)
+{
+    struct worker *worker = flight->worker;
+    int64_t for_ms = outcome->hold_until_ms - clock_wall_ms();
+    char scope[JOB_BUCKET_MAX + 80];
+
+    if (outcome->hold_until_ms == 0 || for_ms <= 0)
+        return;
+    if (outcome->verdict == OUTCOME_PAUSE_POOL) {
+        holds_pool_scope(worker->holds, scope, sizeof(scope));
+        hold(worker, scope, "paused", for_ms, outcome->info->text);
+    } else {
+        holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
+        hold(worker, scope, "limited", for_ms, outcome->info->text);
+    }
+}
+
+/* --- what the job learns from it ---------------------------------------- */
+
+static void
+fill_error(struct flight *flight, const struct claude_reply *reply)
+{
+    struct job_error *error = &flight->error;
+    const struct outcome_class *info = reply->outcome.info;
+    const char *message = reply->error.message;
+
+    if (message[0] == '\0')
+        message = reply->reason != NULL ? reply->reason : info->text;
+    flight_set_error(flight, info->name, message);
+    error->status = reply->status;
+    text_copy(error->type, sizeof(error->type), slice_of(reply->error.type));
+    text_copy(error->code, sizeof(error->code), slice_of(reply->error.code));
+    text_copy(error->request_id, sizeof(error->request_id),
+        slice_of(reply->request_id));
+}
+
+static void
+fill_success(struct flight *flight, struct claude_reply *reply)
+{
+    struct job_result *result = &flight->result;
+    const struct answer *answer = &reply->answer;
+    const struct answer_usage *usage = &answer->usage;
+    const struct service *service = flight->worker->service;
+
+    result->state = JOB_SUCCEEDED;
+    if (job_model_is_valid(slice_of(answer->model)))
+        text_copy(
+            result->model, sizeof(result->model), slice_of(answer->model));
+    text_copy(result->stop_reason, sizeof(result->stop_reason),
+        slice_of(answer->stop_reason));
+    result->usage = (struct job_usage){
+        .input_tokens = (uint64_t)usage->input_tokens,
+        .output_tokens = (uint64_t)usage->output_tokens,
+        .cache_read_tokens = (uint64_t)usage->cache_read_input_tokens,
+        .cache_write_5m_tokens =
+            (uint64_t)usage->cache_creation_5m_input_tokens,
+        .cache_write_1h_tokens =
+            (uint64_t)usage->cache_creation_1h_input_tokens,
+    };
+    /* An old answer form has only the sum: five minutes is the default. */
+    if (result->usage.cache_write_5m_tokens == 0 &&
+        result->usage.cache_write_1h_tokens == 0)
+        result->usage.cache_write_5m_tokens =
+            (uint64_t)usage->cache_creation_input_tokens;
+    result->simulated = service->config->simulated || reply->simulated;
+    result->cost_usd_nanos = result->simulated
+        ? -1
+        : models_cost_usd_nanos(service->models, result->model, &result->usage);
+    result->finished_ms = clock_wall_ms();
+    flight->answer = reply->message;
+    reply->message = (struct buffer){NULL, 0, 0};
+}
+
+static void
+delay(struct flight *flight, const struct outcome *outcome)
+{
+    const struct job_meta *meta = &flight->result.meta;
+    int64_t now_ms = clock_wall_ms();
+    int64_t next_ms = retry_next_ms(flight->worker->retry, flight->attempts + 1,
+        random_bits(), now_ms, outcome->retry_at_ms);
+
+    if (outcome->counts_as_attempt &&
+        flight->result.attempts >= meta->max_attempts) {
+        flight_end(flight, JOB_FAILED);
+        return;
+    }
+    flight->retry_delay_ms = next_ms - now_ms;
+    flight_move(flight, FLIGHT_DELAYING);
+    flight_acknowledge(flight);
+}
+
+static void
+settle_quota(struct flight *flight, const struct claude_reply *reply)
+{
+    const struct answer_usage *usage = &reply->answer.usage;
+
+    flight->reserved = false;
+    governor_settle(flight->worker->governor, flight->bucket, clock_mono_ms(),
+        &flight->reserve,
+        usage->input_tokens + usage->cache_creation_input_tokens,
+        usage->output_tokens);
+}
+
+static void
+log_call(const struct flight *flight, const struct claude_reply *reply)
+{
+    const struct outcome *outcome = &reply->outcome;
+
+    log_write(outcome->verdict == OUTCOME_SUCCEEDED ? LOG_LEVEL_DEBUG
+                                                    : LOG_LEVEL_INFO,
+        "call_ended",
+        LOG_FIELDS(LOG_TEXT("job", flight->result.id),
+            LOG_TEXT("tenant", flight->result.meta.tenant),
+            LOG_TEXT("model", flight->result.model),
+            LOG_INT("attempt", flight->attempts + 1),
+            LOG_INT("status", reply->status),
+            LOG_TEXT("class", outcome->info->name),
+            LOG_TEXT("error_type",
+                reply->error.type[0] != '\0' ? reply->error.type : NULL),
+            LOG_INT("duration_ms", reply->duration_us / 1000),
+            LOG_INT("input_tokens", reply->answer.usage.input_tokens),
+            LOG_INT("output_tokens", reply->answer.usage.output_tokens)));
+}
+
+static void
+follow_verdict(struct flight *flight, struct claude_reply *reply)
+{
+    const struct outcome *outcome = &reply->outcome;
+    bool expired = flight->result.meta.expires_ms <= clock_wall_ms();
+
+    if (outcome->verdict == OUTCOME_SUCCEEDED) {
+        fill_success(flight, reply);
+        flight_save(flight);
+        return;
+    }
+    fill_error(flight, reply);
+    if (expired) {
+        flight_end(flight, JOB_EXPIRED);
+    } else if (outcome->verdict == OUTCOME_FAIL) {
+        flight_end(flight, JOB_FAILED);
+    } else if (outcome->verdict == OUTCOME_PAUSE_POOL) {
+        flight_move(flight, FLIGHT_RELEASING);
+        flight_acknowledge(flight);
+    } else {
+        delay(flight, outcome);
+    }
+}
+
+static void
+on_reply(void *arg, struct claude_reply *reply)
+{
+    struct flight *flight = arg;
+    const struct outcome *outcome = &reply->outcome;
+
+    flight->call = NULL;
+    settle_quota(flight, reply);
+    log_call(flight, reply);
+    gauges_call(flight->worker, flight->result.model, reply);
+    update_breaker(flight, outcome);
+    update_holds(flight, outcome);
+    if (outcome->counts_as_attempt || outcome->verdict == OUTCOME_SUCCEEDED)
+        flight->result.attempts = flight->attempts + 1;
+    if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&
+        outcome->info->may_be_billed)
+        flight->result.unknown_calls++;
+    follow_verdict(flight, reply);
+}

@@ -1,0 +1,125 @@
+#include "worker/gauges.h"
+
+#include <stddef.h>
+
+#include "common/service/metrics.h"
+#include "common/service/models.h"
+#include "common/service/service.h"
+#include "common/store/store.h"
+#include "worker/claude.h"
+#include "worker/worker.h"
+
+static const struct metric_family upstream_requests = {
+    "longhaul_upstream_requests_total", "Calls to Claude by what they came to",
+    METRIC_COUNTER, {"model", "class", NULL}};
+static const struct metric_family upstream_seconds = {
+    "longhaul_upstream_request_seconds", "Duration of calls to Claude",
+    METRIC_HISTOGRAM, {"model", NULL}};
+static const struct metric_family upstream_inflight = {
+    "longhaul_upstream_inflight", "Calls to Claude in flight", METRIC_GAUGE,
+    {NULL}};
+static const struct metric_family unknown_calls = {
+    "longhaul_unknown_calls_total",
+    "Calls whose outcome is not known and that may have been billed",
+    METRIC_COUNTER, {"model", NULL}};
+static const struct metric_family finished = {"longhaul_jobs_finished_total",
+    "Jobs that ended", METRIC_COUNTER, {"lane", "outcome", NULL}};
+static const struct metric_family total_seconds = {"longhaul_job_total_seconds",
+    "From the 202 to the result", METRIC_HISTOGRAM, {"lane", NULL}};
+static const struct metric_family tokens = {"longhaul_tokens_total",
+    "Tokens of saved answers", METRIC_COUNTER, {"model", "kind", NULL}};
+static const struct metric_family cost = {
+    "longhaul_cost_estimate_dollars_total",
+    "Cost of saved answers at the dated list prices", METRIC_COUNTER,
+    {"model", NULL}};
+static const struct metric_family takeovers = {"longhaul_takeovers_total",
+    "Jobs taken from dead workers", METRIC_COUNTER, {NULL}};
+static const struct metric_family flights = {"longhaul_worker_flights",
+    "Jobs in this worker's hands by state", METRIC_GAUGE, {"state", NULL}};
+static const struct metric_family store_queue = {"longhaul_store_queue_length",
+    "Writes that wait for the committer", METRIC_GAUGE, {NULL}};
+static const struct metric_family last_commit = {"longhaul_store_sync_seconds",
+    "Duration of the last commit", METRIC_GAUGE, {NULL}};
+
+static const char *const flight_state_names[FLIGHT_STATES] = {"claimed",
+    "calling", "saving", "acking", "burying", "delaying", "releasing"};
+
+/* Only models of the price table are labels: what clients invent would make
+ * endless series. */
+static const char *
+model_label(const struct worker *worker, const char *model)
+{
+    return models_find(worker->service->models, model) != NULL ? model
+                                                               : "other";
+}
+
+void
+gauges_call(
+    struct worker *worker, const char *model, const struct claude_reply *reply)
+{
+    struct metrics *metrics = worker->service->metrics;
+    const char *labels[] = {
+        model_label(worker, model), reply->outcome.info->name};
+
+    metrics_add(metrics, &upstream_requests, labels, 1);
+    metrics_observe(
+        metrics, &upstream_seconds, labels, (double)reply->duration_us / 1e6);
+    if (reply->outcome.info->may_be_billed && reply->sent)
+        metrics_add(metrics, &unknown_calls, labels, 1);
+}
+
+static void
+add_tokens(struct metrics *metrics, const char *model, const char *kind,
+    uint64_t count)
+{
+    const char *labels[] = {model, kind};
+
+    if (count > 0)
+        metrics_add(metrics, &tokens, labels, (double)count);
+}
+
+void
+gauges_finished(struct worker *worker, const struct job_result *result)
+{
+    struct metrics *metrics = worker->service->metrics;
+    const char *model = model_label(worker, result->model);
+    const char *lane[] = {
+        job_lane_name(result->meta.lane), job_state_name(result->state)};
+    const struct job_usage *usage = &result->usage;
+
+    metrics_add(metrics, &finished, lane, 1);
+    metrics_observe(metrics, &total_seconds, lane,
+        (double)(result->finished_ms - result->meta.created_ms) / 1e3);
+    add_tokens(metrics, model, "input", usage->input_tokens);
+    add_tokens(metrics, model, "output", usage->output_tokens);
+    add_tokens(metrics, model, "cache_read", usage->cache_read_tokens);
+    add_tokens(metrics, model, "cache_write",
+        usage->cache_write_5m_tokens + usage->cache_write_1h_tokens);
+    if (result->cost_usd_nanos > 0)
+        metrics_add(
+            metrics, &cost, &model, (double)result->cost_usd_nanos / 1e9);
+}
+
+void
+gauges_reaped(struct worker *worker, unsigned jobs)
+{
+    metrics_add(worker->service->metrics, &takeovers, NULL, (double)jobs);
+}
+
+void
+gauges_scrape(void *arg)
+{
+    struct worker *worker = arg;
+    struct metrics *metrics = worker->service->metrics;
+    struct store_stats stats;
+
+    for (unsigned i = 0; i < FLIGHT_STATES; i++)
+        metrics_set(
+            metrics, &flights, &flight_state_names[i], worker->counts[i]);
+    metrics_set(
+        metrics, &upstream_inflight, NULL, worker->counts[FLIGHT_CALLING]);
+    store_get_stats(worker->service->store, &stats);
+    metrics_set(metrics, &store_queue, NULL, (double)stats.queue_length);
+    metrics_set(
+        metrics, &last_commit, NULL, (double)stats.last_commit_us / 1e6);
+}

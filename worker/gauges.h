@@ -1,0 +1,20 @@
+#ifndef LH_WORKER_GAUGES_H
+#define LH_WORKER_GAUGES_H
+
+/* gauges: the worker's part of /metrics. */
+
+struct claude_reply;
+struct job_result;
+struct worker;
+
+/* A call ended: counters and times by model and class. */
+void gauges_call(
+    struct worker *worker, const char *model, const struct claude_reply *reply);
+/* A row was committed. */
+void gauges_finished(struct worker *worker, const struct job_result *result);
+/* Takeovers that this worker carried out. */
+void gauges_reaped(struct worker *worker, unsigned jobs);
+/* Before /metrics is rendered; arg is the worker. */
+void gauges_scrape(void *arg);
+
+#endif

@@ -1,0 +1,114 @@
+#ifndef LH_WORKER_WORKER_H
+#define LH_WORKER_WORKER_H
+
+/*
+ * worker: takes jobs that may start, calls Claude for each, and sees to it
+ * that every answer is saved before its job is acknowledged. One event loop.
+ *
+ * worker.c decides what to claim; flight.c is the life of one job; upkeep.c
+ * is what any worker does for all: heartbeat, takeover of dead workers' jobs,
+ * due work, store chores, retention.
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "common/job/job.h"
+#include "worker/breaker.h"
+#include "worker/retry.h"
+
+struct flight;
+struct http_client;
+struct service;
+
+/*
+ * Where a job in hand is. The state is the list it is on.
+ *
+ *   CLAIMED -> CALLING -> SAVING -> ACKING -> gone
+ *      |          |         +-> BURYING ----> gone   a dead letter
+ *      |          +-> DELAYING -------------> gone   waits in Redis
+ *      +----------+-> RELEASING ------------> gone   handed back
+ *
+ * From any state it may be dropped: it belongs to somebody else now.
+ */
+enum flight_state {
+    FLIGHT_CLAIMED, /* reading its request, checking that it is ours */
+    FLIGHT_CALLING,
+    FLIGHT_SAVING, /* its row is with the store */
+    FLIGHT_ACKING, /* saved: being finished in Redis */
+    FLIGHT_BURYING,
+    FLIGHT_DELAYING,
+    FLIGHT_RELEASING,
+    FLIGHT_STATES
+};
+
+TAILQ_HEAD(flight_list, flight);
+
+#define WORKER_QUEUES_MAX 700
+#define WORKER_BUCKETS_MAX 64
+#define WORKER_CONSUMER_SIZE 64
+
+/* One queue of Redis and what this worker believes of it. */
+struct worker_queue {
+    char name[JOB_QUEUE_MAX + 1];
+    bool may_have_work; /* it was not found empty since the last notice */
+    bool asking; /* a claim is on its way */
+    struct worker *worker;
+};
+
+struct worker_bucket {
+    char name[JOB_BUCKET_MAX + 1];
+    struct breaker breaker;
+};
+
+struct worker {
+    struct service *service;
+    struct http_client *client;
+    struct upstream *upstream;
+    struct governor *governor;
+    struct holds *holds;
+    struct lease_table *leases;
+    struct retry_policy retry;
+    char consumer[WORKER_CONSUMER_SIZE];
+    bool draining;
+    bool suspect_held;
+    bool store_trouble; /* a commit failed: nothing is claimed */
+    unsigned asked; /* jobs asked for in claims on their way */
+    unsigned round; /* of claiming, for the order of lanes */
+    unsigned live_workers;
+    struct flight_list flights[FLIGHT_STATES];
+    unsigned counts[FLIGHT_STATES];
+    unsigned flight_count;
+    size_t queue_count;
+    struct worker_queue *queues[WORKER_QUEUES_MAX];
+    struct worker_queue *closing;
+    size_t bucket_count;
+    struct worker_bucket buckets[WORKER_BUCKETS_MAX];
+    struct event *claim_timer;
+    struct event *hand_back_timer;
+    struct upkeep *upkeep;
+};
+
+/* NULL when it cannot start; said on stderr then. */
+struct worker *worker_new(struct service *service) MUST_CHECK;
+/* After service_run() returned. */
+void worker_free(struct worker *worker);
+
+/* --- for flight.c and upkeep.c ------------------------------------------ */
+
+/* Claims soon; calls within one turn of the loop are one. */
+void worker_claim_soon(struct worker *worker, int64_t delay_ms);
+/* What a tick or a notice told. */
+void worker_know_queue(struct worker *worker, struct slice name);
+void worker_wake_all(struct worker *worker);
+/* The job in hand, or NULL. */
+struct flight *worker_find(struct worker *worker, struct slice id);
+struct worker_bucket *worker_bucket(struct worker *worker, const char *name);
+/* Another name, after other workers took this one for dead. */
+void worker_rename(struct worker *worker);
+/* A flight came or went: draining waits for the last. */
+void worker_flight_added(struct worker *worker);
+void worker_flight_gone(struct worker *worker);
+
+#endif
