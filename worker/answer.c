@@ -7,7 +7,7 @@
 /* More than any count of tokens; keeps sums far from overflow. */
 #define TOKENS_MAX (UINT64_C(1) << 50)
 
-/* ---- text out of a peer's JSON ---- */
+/* ---- text out of a peer's JSON -------------------------------------- */
 
 static size_t
 whole_characters(const char *text, size_t len)
@@ -77,7 +77,7 @@ count_of(const struct json_item *item)
     return (int64_t)value;
 }
 
-/* ---- a Message ---- */
+/* ---- a Message ------------------------------------------------------ */
 
 static void
 read_cache_creation(const struct json_item *item, struct answer_usage *usage)
@@ -142,7 +142,7 @@ answer_parse(struct slice body, struct answer *answer, const char **reason)
     return 0;
 }
 
-/* ---- the error envelope ---- */
+/* ---- the error envelope --------------------------------------------- */
 
 static void
 read_code(const struct json_item *details, struct answer_error *error)

@@ -59,7 +59,7 @@ garbage(struct assembler *a, const char *reason)
     return end_with(a, ASSEMBLE_GARBAGE);
 }
 
-/* ---- usage: later values win, field by field, unless they are null ---- */
+/* ---- usage: later values win, field by field, unless they are null -- */
 
 struct merge {
     struct slice newer;
@@ -129,7 +129,7 @@ merge_usage(struct assembler *a, struct slice newer)
     return 0;
 }
 
-/* ---- events ---- */
+/* ---- events --------------------------------------------------------- */
 
 static int
 on_message_start(struct assembler *a, const struct json_item *parts)
@@ -305,7 +305,7 @@ on_event(void *arg, struct slice name, struct slice data)
     return read_known(a, type, parts, data.len);
 }
 
-/* ---- the Message ---- */
+/* ---- the Message ---------------------------------------------------- */
 
 struct render {
     const struct assembler *a;
@@ -415,7 +415,7 @@ assembler_message(const struct assembler *a, struct buffer *out)
     buffer_append_char(out, '}');
 }
 
-/* ---- life ---- */
+/* ---- life ----------------------------------------------------------- */
 
 struct assembler *
 assembler_new(size_t limit)

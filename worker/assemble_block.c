@@ -24,7 +24,7 @@ assemble_block_clear(struct assemble_block *block)
     buffer_clear(&block->citations);
 }
 
-/* ---- deltas ---- */
+/* ---- deltas --------------------------------------------------------- */
 
 /* A string or an array as written, without its first and last byte. */
 static struct slice
@@ -102,7 +102,7 @@ assemble_block_delta(struct assemble_block *block, struct slice raw)
     return -1;
 }
 
-/* ---- the block ---- */
+/* ---- the block ------------------------------------------------------ */
 
 bool
 assemble_block_is_whole(const struct assemble_block *block)

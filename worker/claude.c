@@ -79,7 +79,7 @@ on_data(void *arg, unsigned status, struct slice data)
     buffer_append_slice(&call->body, data);
 }
 
-/* --- what it came to ------------------------------------------------------ */
+/* --- what it came to ------------------------------------------------- */
 
 static enum outcome_call
 outcome_of_end(const struct http_call_result *result)
@@ -193,7 +193,7 @@ on_done(void *arg, const struct http_call_result *result)
     call_free(call);
 }
 
-/* --- the request ---------------------------------------------------------- */
+/* --- the request ----------------------------------------------------- */
 
 struct header_lines {
     struct buffer text[HEADERS_MAX];

@@ -24,7 +24,7 @@
 
 static void read_request(struct flight *flight);
 
-/* --- lists and timers ----------------------------------------------------- */
+/* --- lists and timers ------------------------------------------------ */
 
 void
 flight_move(struct flight *flight, enum flight_state state)
@@ -124,7 +124,7 @@ operation_ended(struct flight *flight)
     return true;
 }
 
-/* --- is it ours, and is there no row yet? ------------------------------- */
+/* --- is it ours, and is there no row yet? ---------------------------- */
 
 static void verify_owner(struct flight *flight);
 
@@ -205,7 +205,7 @@ verify_owner(struct flight *flight)
         flight_try_later(flight, on_verify_again);
 }
 
-/* --- the request ---------------------------------------------------------- */
+/* --- the request ----------------------------------------------------- */
 
 static void
 corrupt(struct flight *flight)
@@ -293,7 +293,7 @@ read_request(struct flight *flight)
         flight_try_later(flight, on_read_again);
 }
 
-/* --- an answer that an earlier owner could not save -------------------- */
+/* --- an answer that an earlier owner could not save ------------------ */
 
 static void read_parked(struct flight *flight);
 
@@ -336,7 +336,7 @@ read_parked(struct flight *flight)
         flight_try_later(flight, on_parked_again);
 }
 
-/* --- the beginning -------------------------------------------------------- */
+/* --- the beginning --------------------------------------------------- */
 
 static void
 fill(struct flight *flight, struct queue_claim *claim,
@@ -410,7 +410,7 @@ flight_start(struct worker *worker, struct queue_claim *claim,
     begin_kind(flight);
 }
 
-/* --- from outside ----------------------------------------------------------- */
+/* --- from outside ---------------------------------------------------- */
 
 void
 flight_cancel(struct flight *flight)

@@ -70,7 +70,7 @@ void flight_hand_back(struct flight *flight);
 /* Without a word to anybody; only when no operation is outstanding. */
 void flight_free(struct flight *flight);
 
-/* --- between flight.c, flight_call.c and flight_save.c ------------------- */
+/* --- between flight.c, flight_call.c and flight_save.c --------------- */
 
 void flight_move(struct flight *flight, enum flight_state state);
 /* Runs `again` after a pause that grows with flight->tries. */

@@ -33,7 +33,7 @@ random_bits(void)
     return bits;
 }
 
-/* --- sending ---------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------- */
 
 /* The client's bytes with the recipe's edits, into flight->body. */
 static int
@@ -115,7 +115,7 @@ flight_call(struct flight *flight)
         left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
 }
 
-/* --- what everybody learns from it -------------------------------------- */
+/* --- what everybody learns from it ----------------------------------- */
 
 /* Shared with all workers; known to this one at once. */
 static void
@@ -181,7 +181,7 @@ update_holds(struct flight *flight, const struct outcome *outcome)
     }
 }
 
-/* --- what the job learns from it ---------------------------------------- */
+/* --- what the job learns from it ------------------------------------- */
 
 static void
 fill_error(struct flight *flight, const struct claude_reply *reply)

@@ -16,7 +16,7 @@
 
 static void acknowledge_again(evutil_socket_t fd, short what, void *arg);
 
-/* --- the request of a dead letter ----------------------------------------- */
+/* --- the request of a dead letter ------------------------------------ */
 
 static void collect_request(struct flight *flight);
 
@@ -88,7 +88,7 @@ flight_end(struct flight *flight, enum job_state state)
     }
 }
 
-/* --- save ------------------------------------------------------------------- */
+/* --- save ------------------------------------------------------------ */
 
 static void
 save_again(evutil_socket_t fd, short what, void *arg)
@@ -201,7 +201,7 @@ flight_save(struct flight *flight)
         buffer_slice(&flight->answer), request, on_committed, flight);
 }
 
-/* --- acknowledge -------------------------------------------------------- */
+/* --- acknowledge ----------------------------------------------------- */
 
 static void
 log_finished(const struct flight *flight)

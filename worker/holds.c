@@ -94,7 +94,7 @@ holds_pool_scope(const struct holds *holds, char *out, size_t size)
     snprintf(out, size, "pool:%s", holds->pool);
 }
 
-/* --- judging ---------------------------------------------------------------- */
+/* --- judging --------------------------------------------------------- */
 
 enum gate { OPEN, PROBE, SHUT, BROKEN };
 

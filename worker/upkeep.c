@@ -43,7 +43,7 @@ struct reap {
     char consumer[LEASE_NAME_MAX + 1];
 };
 
-/* --- takeover --------------------------------------------------------------- */
+/* --- takeover -------------------------------------------------------- */
 
 static void reap_page(struct reap *reap);
 
@@ -84,7 +84,7 @@ reap_start(struct upkeep *upkeep, const struct queue_beat *beat)
     reap_page(reap);
 }
 
-/* --- heartbeat -------------------------------------------------------------- */
+/* --- heartbeat ------------------------------------------------------- */
 
 static void
 judge(struct upkeep *upkeep, const struct queue_beats *beats)
@@ -177,7 +177,7 @@ upkeep_has_beaten(const struct upkeep *upkeep)
     return upkeep->beaten;
 }
 
-/* --- tick --------------------------------------------------------------------- */
+/* --- tick ------------------------------------------------------------ */
 
 static void tick(struct upkeep *upkeep);
 
@@ -211,7 +211,7 @@ tick(struct upkeep *upkeep)
         upkeep->ticking = true;
 }
 
-/* --- store chores ------------------------------------------------------------ */
+/* --- store chores ---------------------------------------------------- */
 
 struct chore_run {
     struct upkeep *upkeep;
@@ -276,7 +276,7 @@ look_for_chores(struct upkeep *upkeep)
         upkeep->chores_asked = true;
 }
 
-/* --- retention ------------------------------------------------------------ */
+/* --- retention ------------------------------------------------------- */
 
 static void sweep(struct upkeep *upkeep);
 
@@ -306,7 +306,7 @@ sweep(struct upkeep *upkeep)
         dead_ms > 0 ? now_ms - dead_ms : 0, SWEEP_ROWS, on_swept, upkeep);
 }
 
-/* --- timers ------------------------------------------------------------------ */
+/* --- timers ---------------------------------------------------------- */
 
 static void
 look_at_key(struct worker *worker)

@@ -44,7 +44,7 @@ struct ask {
     struct holds_verdict verdict;
 };
 
-/* --- small things ----------------------------------------------------------- */
+/* --- small things ---------------------------------------------------- */
 
 static void
 name_consumer(struct worker *worker)
@@ -164,7 +164,7 @@ worker_claim_soon(struct worker *worker, int64_t delay_ms)
     evtimer_add(worker->claim_timer, &wait);
 }
 
-/* --- claiming ----------------------------------------------------------------- */
+/* --- claiming -------------------------------------------------------- */
 
 static unsigned
 free_slots(const struct worker *worker)
@@ -342,7 +342,7 @@ on_claim_timer(evutil_socket_t fd, short what, void *arg)
         worker_claim_soon(worker, QUOTA_PAUSE_MS);
 }
 
-/* --- the end -------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------- */
 
 void
 worker_flight_added(struct worker *worker)
@@ -416,7 +416,7 @@ on_drain(void *arg)
         upkeep_leave(worker->upkeep);
 }
 
-/* --- beginning and end of the object ---------------------------------------- */
+/* --- beginning and end of the object --------------------------------- */
 
 static struct event *
 timer_new(struct worker *worker,

@@ -95,7 +95,7 @@ struct worker *worker_new(struct service *service) MUST_CHECK;
 /* After service_run() returned. */
 void worker_free(struct worker *worker);
 
-/* --- for flight.c and upkeep.c ------------------------------------------ */
+/* --- for flight.c and upkeep.c --------------------------------------- */
 
 /* Claims soon; calls within one turn of the loop are one. */
 void worker_claim_soon(struct worker *worker, int64_t delay_ms);

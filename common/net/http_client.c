@@ -122,7 +122,7 @@ on_curl_data(char *data, size_t size, size_t count, void *arg)
     return call->cancelled ? 0 : len;
 }
 
-/* --- the end of a call -------------------------------------------------- */
+/* --- the end of a call ----------------------------------------------- */
 
 static enum http_call_end
 end_of(CURLcode code, bool too_large)
@@ -229,7 +229,7 @@ shard_collect(struct shard *shard)
     }
 }
 
-/* --- libcurl on the loop ------------------------------------------------ */
+/* --- libcurl on the loop --------------------------------------------- */
 
 static void
 on_socket_ready(evutil_socket_t fd, short what, void *arg)
@@ -353,7 +353,7 @@ shard_with_room(struct http_client *client)
     return shard_new(client);
 }
 
-/* --- handles -------------------------------------------------------------- */
+/* --- handles --------------------------------------------------------- */
 
 /* The options that are the same for every call; set once per handle. */
 static CURL *

@@ -118,7 +118,7 @@ peer_open(struct peer *peer, const struct script *script)
         ntohs(address.sin_port));
 }
 
-/* --- one call and what it told us -------------------------------------- */
+/* --- one call and what it told us ------------------------------------ */
 
 struct seen {
     struct peer *peer;
