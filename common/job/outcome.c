@@ -126,7 +126,7 @@ class_of_error(const struct outcome_input *in)
 
     if (find_text(by_code, in->error_code, &class_id))
         return class_id;
-    if (in->status < 300) {
+    if (in->status < 300 && in->error_type.len > 0) {
         if (!find_text(by_type, in->error_type, &class_id))
             class_id = OUTCOME_CLASS_API_ERROR;
     } else {

@@ -236,7 +236,7 @@ add_edit(struct request_reader *reader, enum request_edit_kind kind,
     recipe->count++;
 }
 
-/* Insertions first: they come before a cut at the same place. */
+/* Cuts last: at the same place they come behind an insertion. */
 static void
 make_recipe(struct request_reader *reader)
 {
@@ -255,17 +255,17 @@ make_recipe(struct request_reader *reader)
     }
     if (!info->has_max_tokens)
         add_edit(reader, REQUEST_EDIT_TOKENS, first, first);
+    if (info->shorthand) {
+        add_edit(reader, REQUEST_EDIT_KEY, reader->message_key,
+            reader->message_key_end);
+        add_edit(reader, REQUEST_EDIT_OPEN, reader->message_value,
+            reader->message_value);
+        add_edit(reader, REQUEST_EDIT_CLOSE, reader->message_value_end,
+            reader->message_value_end);
+    }
     for (i = 0; i < reader->cut_count; i++)
         add_edit(
             reader, REQUEST_EDIT_CUT, reader->cuts[i][0], reader->cuts[i][1]);
-    if (!info->shorthand)
-        return;
-    add_edit(
-        reader, REQUEST_EDIT_KEY, reader->message_key, reader->message_key_end);
-    add_edit(reader, REQUEST_EDIT_OPEN, reader->message_value,
-        reader->message_value);
-    add_edit(reader, REQUEST_EDIT_CLOSE, reader->message_value_end,
-        reader->message_value_end);
 }
 
 /* ---- the reader ---- */
