@@ -12,26 +12,26 @@
 
 #include "common/base/clock.h"
 
-struct fixture fixture;
+struct http_fixture http_fixture;
 
 static void
 on_gone(struct http_request *req, void *arg)
 {
-    assert_ptr_equal(arg, &fixture);
-    fixture.gone++;
-    for (unsigned i = 0; i < fixture.later_count; i++) {
-        if (fixture.later[i] == req)
-            fixture.later[i] = NULL;
+    assert_ptr_equal(arg, &http_fixture);
+    http_fixture.gone++;
+    for (unsigned i = 0; i < http_fixture.later_count; i++) {
+        if (http_fixture.later[i] == req)
+            http_fixture.later[i] = NULL;
     }
-    if (fixture.paused == req)
-        fixture.paused = NULL;
+    if (http_fixture.paused == req)
+        http_fixture.paused = NULL;
 }
 
 static void
 handle_hello(struct http_request *req, void *program)
 {
-    assert_ptr_equal(program, &fixture);
-    fixture.handled++;
+    assert_ptr_equal(program, &http_fixture);
+    http_fixture.handled++;
     http_reply(req, 200, "text/plain", "hello", 5);
 }
 
@@ -41,7 +41,7 @@ handle_echo(struct http_request *req, void *program)
     struct slice body = http_request_body(req);
 
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     http_reply(req, 200, "application/json", body.data, body.len);
 }
 
@@ -49,30 +49,31 @@ static void
 handle_later(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
-    assert_true(fixture.later_count < 8);
-    fixture.later[fixture.later_count++] = req;
-    http_request_set_arg(req, &fixture, on_gone);
+    http_fixture.handled++;
+    assert_true(http_fixture.later_count < 8);
+    http_fixture.later[http_fixture.later_count++] = req;
+    http_request_set_arg(req, &http_fixture, on_gone);
 }
 
 static void
 handle_stream(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
-    fixture.streamed = fixture.sum = 0;
-    http_request_set_arg(req, &fixture, on_gone);
+    http_fixture.handled++;
+    http_fixture.streamed = http_fixture.sum = 0;
+    http_request_set_arg(req, &http_fixture, on_gone);
 }
 
 static void
 on_stream_body(struct http_request *req, struct slice data)
 {
-    fixture.streamed += data.len;
+    http_fixture.streamed += data.len;
     for (size_t i = 0; i < data.len; i++)
-        fixture.sum = fixture.sum * 31 + (unsigned char)data.data[i];
-    if (fixture.pause_at != 0 && fixture.streamed >= fixture.pause_at) {
-        fixture.pause_at = 0;
-        fixture.paused = req;
+        http_fixture.sum = http_fixture.sum * 31 + (unsigned char)data.data[i];
+    if (http_fixture.pause_at != 0 &&
+        http_fixture.streamed >= http_fixture.pause_at) {
+        http_fixture.pause_at = 0;
+        http_fixture.paused = req;
         http_request_pause(req);
     }
 }
@@ -82,7 +83,8 @@ on_stream_end(struct http_request *req)
 {
     char text[64];
     int len = snprintf(text, sizeof(text), "%llu %llu",
-        (unsigned long long)fixture.streamed, (unsigned long long)fixture.sum);
+        (unsigned long long)http_fixture.streamed,
+        (unsigned long long)http_fixture.sum);
 
     http_reply(req, 200, "text/plain", text, (size_t)len);
 }
@@ -91,8 +93,8 @@ static void
 handle_early(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
-    http_request_set_arg(req, &fixture, on_gone);
+    http_fixture.handled++;
+    http_request_set_arg(req, &http_fixture, on_gone);
     http_reply(req, 200, "text/plain", "early", 5);
 }
 
@@ -115,7 +117,7 @@ static void
 handle_chunks(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     http_reply_start(req, 200, "text/plain", NULL);
     assert_true(http_reply_chunk(req, "one", 3));
     assert_true(http_reply_chunk(req, "", 0));
@@ -128,9 +130,9 @@ flood(struct http_request *req, void *arg)
 {
     static const char block[8192] = {'x'};
 
-    assert_ptr_equal(arg, &fixture);
-    while (fixture.flooded < fixture.flood_bytes) {
-        fixture.flooded += sizeof(block);
+    assert_ptr_equal(arg, &http_fixture);
+    while (http_fixture.flooded < http_fixture.flood_bytes) {
+        http_fixture.flooded += sizeof(block);
         if (!http_reply_chunk(req, block, sizeof(block)))
             return;
     }
@@ -141,18 +143,18 @@ static void
 handle_flood(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
-    fixture.flooded = 0;
-    http_request_set_arg(req, &fixture, on_gone);
+    http_fixture.handled++;
+    http_fixture.flooded = 0;
+    http_request_set_arg(req, &http_fixture, on_gone);
     http_reply_start(req, 200, "text/plain", flood);
-    flood(req, &fixture);
+    flood(req, &http_fixture);
 }
 
 static void
 handle_cut(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     http_reply_start(req, 200, "text/plain", NULL);
     (void)http_reply_chunk(req, "half", 4);
     http_reply_abort(req);
@@ -164,7 +166,7 @@ handle_item(struct http_request *req, void *program)
     struct slice id = http_request_param(req, "id");
 
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     assert_int_equal(http_request_param(req, "other").len, 0);
     http_reply(req, 200, "text/plain", id.data, id.len);
 }
@@ -173,7 +175,7 @@ static void
 handle_delete(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     http_reply_header(req, "X-Kept", "yes");
     http_reply(req, 204, NULL, NULL, 0);
 }
@@ -182,7 +184,7 @@ static void
 handle_secret(struct http_request *req, void *program)
 {
     (void)program;
-    fixture.handled++;
+    http_fixture.handled++;
     assert_string_equal(http_request_identity(req), "somebody");
     http_reply(req, 200, "text/plain", "secret", 6);
 }
@@ -234,7 +236,7 @@ authorise(void *arg, const struct http_head *head, unsigned scope,
 {
     struct slice key = http_head_get(head, "x-api-key");
 
-    assert_ptr_equal(arg, &fixture);
+    assert_ptr_equal(arg, &http_fixture);
     if (scope == 0)
         return 0;
     assert_int_equal(scope, 7);
@@ -268,62 +270,62 @@ on_answer(void *arg, const char *method, const char *route, unsigned status,
     (void)body_bytes;
     assert_non_null(method);
     assert_true(duration_us >= 0);
-    fixture.answers++;
-    fixture.last_status = status;
-    text_copy(fixture.last_route, sizeof(fixture.last_route),
+    http_fixture.answers++;
+    http_fixture.last_status = status;
+    text_copy(http_fixture.last_route, sizeof(http_fixture.last_route),
         slice_of(route != NULL ? route : "none"));
 }
 
 void
-fixture_start(const struct http_limits *limits)
+http_fixture_start(const struct http_limits *limits)
 {
-    const struct http_hooks hooks = {.arg = &fixture,
+    const struct http_hooks hooks = {.arg = &http_fixture,
         .authorise = authorise,
         .host_allowed = host_allowed,
         .origin_allowed = origin_allowed,
         .on_answer = on_answer};
     const char *error = NULL;
 
-    memset(&fixture, 0, sizeof(fixture));
-    fixture.base = event_base_new();
-    fixture.server = http_server_new(fixture.base, limits, &hooks);
-    http_server_mount(fixture.server, routes, &fixture);
-    http_server_mount(fixture.server, more_routes, &fixture);
-    fixture.port =
-        http_server_listen(fixture.server, "127.0.0.1:0", false, &error);
-    assert_true(fixture.port > 0);
+    memset(&http_fixture, 0, sizeof(http_fixture));
+    http_fixture.base = event_base_new();
+    http_fixture.server = http_server_new(http_fixture.base, limits, &hooks);
+    http_server_mount(http_fixture.server, routes, &http_fixture);
+    http_server_mount(http_fixture.server, more_routes, &http_fixture);
+    http_fixture.port =
+        http_server_listen(http_fixture.server, "127.0.0.1:0", false, &error);
+    assert_true(http_fixture.port > 0);
 }
 
 void
-fixture_stop(void)
+http_fixture_stop(void)
 {
-    http_server_free(fixture.server);
-    fixture.server = NULL;
-    event_base_free(fixture.base);
+    http_server_free(http_fixture.server);
+    http_fixture.server = NULL;
+    event_base_free(http_fixture.base);
 }
 
 void
-fixture_dial(struct peer *peer)
+http_fixture_dial(struct peer *peer)
 {
-    peer_open(peer, fixture.base, fixture.port);
+    peer_open(peer, http_fixture.base, http_fixture.port);
 }
 
 struct http_server_stats
-fixture_stats(void)
+http_fixture_stats(void)
 {
     struct http_server_stats stats;
 
-    http_server_get_stats(fixture.server, &stats);
+    http_server_get_stats(http_fixture.server, &stats);
     return stats;
 }
 
 void
-fixture_wait(const unsigned *count, unsigned want)
+http_fixture_wait(const unsigned *count, unsigned want)
 {
     int64_t began = clock_mono_ms();
 
     while (*count < want) {
-        event_base_loop(fixture.base, EVLOOP_NONBLOCK);
+        event_base_loop(http_fixture.base, EVLOOP_NONBLOCK);
         poll(NULL, 0, 1);
         if (clock_mono_ms() - began > PEER_PATIENCE_MS)
             fail_msg("%u of %u", *count, want);
@@ -339,17 +341,17 @@ on_nothing(evutil_socket_t fd, short what, void *arg)
 }
 
 unsigned
-fixture_turn_for(int64_t ms)
+http_fixture_turn_for(int64_t ms)
 {
     struct timeval interval = {0, 10000};
     struct event *beat =
-        event_new(fixture.base, -1, EV_PERSIST, on_nothing, NULL);
+        event_new(http_fixture.base, -1, EV_PERSIST, on_nothing, NULL);
     int64_t end = clock_mono_ms() + ms;
     unsigned turns = 0;
 
     event_add(beat, &interval);
     while (clock_mono_ms() < end) {
-        event_base_loop(fixture.base, EVLOOP_ONCE);
+        event_base_loop(http_fixture.base, EVLOOP_ONCE);
         turns++;
     }
     event_free(beat);

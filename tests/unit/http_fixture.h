@@ -7,7 +7,7 @@
  *
  *   GET  /hello           "hello"
  *   POST /echo            the body, up to ECHO_MAX
- *   GET  /later           kept in fixture.later until the test answers it
+ *   GET  /later           kept in http_fixture.later until the test answers it
  *   POST /stream          counts; pauses after pause_at bytes; "BYTES SUM"
  *   POST /early           answers 200 before the body
  *   GET  /chunks          "one", "two" in chunks
@@ -25,7 +25,7 @@
 #define ECHO_MAX (1024 * 1024)
 #define STREAM_MAX (64 * 1024 * 1024)
 
-struct fixture {
+struct http_fixture {
     struct event_base *base;
     struct http_server *server;
     int port;
@@ -46,17 +46,17 @@ struct fixture {
     bool free_when_drained;
 };
 
-extern struct fixture fixture;
+extern struct http_fixture http_fixture;
 
-/* Starts fixture.server; NULL limits are the defaults. */
-void fixture_start(const struct http_limits *limits);
+/* Starts http_fixture.server; NULL limits are the defaults. */
+void http_fixture_start(const struct http_limits *limits);
 /* Frees it; nothing may be left. */
-void fixture_stop(void);
-void fixture_dial(struct peer *peer);
-struct http_server_stats fixture_stats(void);
+void http_fixture_stop(void);
+void http_fixture_dial(struct peer *peer);
+struct http_server_stats http_fixture_stats(void);
 /* Turns the loop until *count reaches `want`. */
-void fixture_wait(const unsigned *count, unsigned want);
+void http_fixture_wait(const unsigned *count, unsigned want);
 /* Turns the loop for some milliseconds; how often it came round. */
-unsigned fixture_turn_for(int64_t ms);
+unsigned http_fixture_turn_for(int64_t ms);
 
 #endif

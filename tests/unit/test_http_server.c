@@ -22,7 +22,7 @@ static int
 start(void **state)
 {
     (void)state;
-    fixture_start(NULL);
+    http_fixture_start(NULL);
     return 0;
 }
 
@@ -30,7 +30,7 @@ static int
 stop(void **state)
 {
     (void)state;
-    fixture_stop();
+    http_fixture_stop();
     return 0;
 }
 
@@ -64,7 +64,7 @@ every_answer_says_who_when_and_how_long(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
     peer_reply(&peer, false, &reply);
     assert_int_equal(reply.status, 200);
@@ -74,14 +74,14 @@ every_answer_says_who_when_and_how_long(void **state)
     assert_string_equal(peer_header(&reply, "Connection"), "");
     assert_true(strlen(peer_header(&reply, "Date")) == 29);
     assert_memory_equal(peer_header(&reply, "Longhaul-Request-Id"), "req_", 4);
-    assert_string_equal(fixture.last_route, "/hello");
-    assert_int_equal(fixture.last_status, 200);
-    assert_int_equal(fixture.answers, 1);
+    assert_string_equal(http_fixture.last_route, "/hello");
+    assert_int_equal(http_fixture.last_status, 200);
+    assert_int_equal(http_fixture.answers, 1);
     peer_reply_clear(&reply);
 
     /* The same connection goes on. */
     expect(&peer, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 200, "hello");
-    assert_int_equal(fixture_stats().accepted, 1);
+    assert_int_equal(http_fixture_stats().accepted, 1);
     peer_close(&peer);
 }
 
@@ -93,7 +93,7 @@ errors_have_the_one_shape(void **state)
     char want[512];
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer, "GET /nothing HTTP/1.1\r\n" HOST "\r\n");
     peer_reply(&peer, false, &reply);
     assert_int_equal(reply.status, 404);
@@ -105,7 +105,7 @@ errors_have_the_one_shape(void **state)
         "\"request_id\":\"%s\"}\n",
         peer_header(&reply, "Longhaul-Request-Id"));
     expect_body(&reply, want);
-    assert_string_equal(fixture.last_route, "none");
+    assert_string_equal(http_fixture.last_route, "none");
     peer_reply_clear(&reply);
     peer_close(&peer);
 }
@@ -137,7 +137,7 @@ paths_and_methods_are_told_apart(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     expect(&peer, "GET /items/a%20b/x HTTP/1.1\r\n" HOST "\r\n", 200, "a b");
     expect(&peer, "GET /items/a/x?y=/z HTTP/1.1\r\n" HOST "\r\n", 200, "a");
     expect(&peer, "GET /items//x HTTP/1.1\r\n" HOST "\r\n", 404, NULL);
@@ -163,9 +163,9 @@ paths_and_methods_are_told_apart(void **state)
     assert_string_equal(peer_header(&reply, "Content-Length"), "");
     assert_string_equal(peer_header(&reply, "X-Kept"), "yes");
     peer_reply_clear(&reply);
-    assert_int_equal(fixture_stats().accepted, 1);
+    assert_int_equal(http_fixture_stats().accepted, 1);
     peer_close(&peer);
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     expect(&peer, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, NULL);
     peer_wait_eof(&peer);
     peer_close(&peer);
@@ -178,7 +178,7 @@ head_is_get_without_a_body(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer,
         "HEAD /hello HTTP/1.1\r\n" HOST "\r\n"
         "HEAD /chunks HTTP/1.1\r\n" HOST "\r\n"
@@ -203,7 +203,7 @@ origins_are_allowed_by_name(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer,
         "OPTIONS /echo HTTP/1.1\r\n" HOST "Origin: https://app.example\r\n"
         "Access-Control-Request-Method: POST\r\n\r\n");
@@ -250,7 +250,7 @@ credentials_are_checked_before_a_handler_runs(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer, "GET /secret HTTP/1.1\r\n" HOST "\r\n");
     peer_reply(&peer, false, &reply);
     assert_int_equal(reply.status, 401);
@@ -267,13 +267,13 @@ credentials_are_checked_before_a_handler_runs(void **state)
         "GET /secret HTTP/1.1\r\n" HOST "X-Api-Key: good\r\n"
         "Authorization: a\r\nauthorization: b\r\n\r\n",
         400, NULL);
-    assert_int_equal(fixture.handled, 0);
+    assert_int_equal(http_fixture.handled, 0);
     expect(&peer, "GET /secret HTTP/1.1\r\n" HOST "X-Api-Key: good\r\n\r\n",
         200, "secret");
     expect(&peer, "GET /open HTTP/1.1\r\n" HOST "\r\n", 200, "hello");
     expect(
         &peer, "GET /hello HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421, NULL);
-    assert_int_equal(fixture.handled, 2);
+    assert_int_equal(http_fixture.handled, 2);
     peer_close(&peer);
 }
 
@@ -325,10 +325,10 @@ bodies_must_be_json_and_fit(void **state)
     struct peer peer;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         expect(&peer, cases[i].request, cases[i].status, cases[i].body);
-    assert_int_equal(fixture_stats().accepted, 1);
+    assert_int_equal(http_fixture_stats().accepted, 1);
 
     /* The length is not known beforehand. */
     expect(&peer,
@@ -350,10 +350,10 @@ a_request_may_come_byte_by_byte(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         peer_send(&peer, text + i, 1);
-        event_base_loop(fixture.base, EVLOOP_NONBLOCK);
+        event_base_loop(http_fixture.base, EVLOOP_NONBLOCK);
     }
     peer_reply(&peer, false, &reply);
     expect_body(&reply, "hello");
@@ -371,7 +371,7 @@ pipelined_requests_are_answered_in_order(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer,
         "GET /items/1/x HTTP/1.1\r\n" HOST "\r\n"
         "GET /later HTTP/1.1\r\n" HOST "\r\n"
@@ -379,12 +379,12 @@ pipelined_requests_are_answered_in_order(void **state)
         "GET /later HTTP/1.1\r\n" HOST "\r\n"
         "GET /items/4/x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"
         "GET /items/5/x HTTP/1.1\r\n" HOST "\r\n");
-    fixture_wait(&fixture.later_count, 1);
+    http_fixture_wait(&http_fixture.later_count, 1);
     /* The second is not answered: the third has not begun. */
-    assert_int_equal(fixture.handled, 2);
-    http_reply(fixture.later[0], 200, "text/plain", "later", 5);
-    fixture_wait(&fixture.later_count, 2);
-    http_reply(fixture.later[1], 200, "text/plain", "again", 5);
+    assert_int_equal(http_fixture.handled, 2);
+    http_reply(http_fixture.later[0], 200, "text/plain", "later", 5);
+    http_fixture_wait(&http_fixture.later_count, 2);
+    http_reply(http_fixture.later[1], 200, "text/plain", "again", 5);
     static const char *const bodies[] = {"1", "later", "two", "again", "4"};
     for (size_t i = 0; i < 5; i++) {
         peer_reply(&peer, false, &reply);
@@ -394,7 +394,7 @@ pipelined_requests_are_answered_in_order(void **state)
     }
     peer_wait_eof(&peer);
     assert_int_equal(peer.in.len, 0);
-    assert_int_equal(fixture.handled, 5);
+    assert_int_equal(http_fixture.handled, 5);
     peer_close(&peer);
 }
 
@@ -405,7 +405,7 @@ answers_of_unknown_length_are_chunked(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     expect(&peer, "GET /chunks HTTP/1.1\r\n" HOST "\r\n", 200, "onetwo");
     expect(&peer, "GET /chunks HTTP/1.1\r\n" HOST "\r\n", 200, "onetwo");
     peer_send_text(&peer, "GET /cut HTTP/1.1\r\n" HOST "\r\n");
@@ -415,7 +415,7 @@ answers_of_unknown_length_are_chunked(void **state)
     peer_close(&peer);
 
     /* HTTP/1.0 knows no chunks: until the end. */
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(
         &peer, "GET /chunks HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     peer_wait_eof(&peer);
@@ -434,7 +434,7 @@ http_1_0_keeps_a_connection_that_asks(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(
         &peer, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     peer_reply(&peer, false, &reply);
@@ -453,23 +453,23 @@ a_slow_reader_holds_the_handler_back(void **state)
     uint64_t before;
 
     (void)state;
-    fixture.flood_bytes = 32 * 1024 * 1024;
-    fixture_dial(&peer);
+    http_fixture.flood_bytes = 32 * 1024 * 1024;
+    http_fixture_dial(&peer);
     peer.muted = true;
     peer_send_text(&peer, "GET /flood HTTP/1.1\r\n" HOST "\r\n");
     for (int i = 0; i < 200; i++)
         peer_turn(&peer);
     /* What the two sockets hold and the mark, not all of it. */
-    assert_true(fixture.flooded > 0);
-    assert_true(fixture.flooded < fixture.flood_bytes / 2);
-    before = fixture.flooded;
-    fixture_turn_for(20);
-    assert_int_equal(fixture.flooded, before);
+    assert_true(http_fixture.flooded > 0);
+    assert_true(http_fixture.flooded < http_fixture.flood_bytes / 2);
+    before = http_fixture.flooded;
+    http_fixture_turn_for(20);
+    assert_int_equal(http_fixture.flooded, before);
     peer.muted = false;
     peer_reply(&peer, false, &reply);
     assert_int_equal(reply.status, 200);
-    assert_int_equal(reply.body.len, fixture.flood_bytes);
-    assert_int_equal(fixture.gone, 0);
+    assert_int_equal(reply.body.len, http_fixture.flood_bytes);
+    assert_int_equal(http_fixture.gone, 0);
     peer_reply_clear(&reply);
     expect(&peer, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 200, "hello");
     peer_close(&peer);
@@ -490,8 +490,8 @@ a_handler_may_pause_the_body(void **state)
         data[i] = (char)(i * 7 + i / 1000);
         sum = sum * 31 + (unsigned char)data[i];
     }
-    fixture.pause_at = 100000;
-    fixture_dial(&peer);
+    http_fixture.pause_at = 100000;
+    http_fixture_dial(&peer);
     peer_send_text(&peer,
         "POST /stream HTTP/1.1\r\n" HOST JSON
         "Content-Length: 8388608\r\n\r\n");
@@ -499,13 +499,13 @@ a_handler_may_pause_the_body(void **state)
         at += peer_try_send(&peer, data + at, len - at);
         peer_turn(&peer);
     }
-    assert_non_null(fixture.paused);
-    assert_true(fixture.streamed < 200000);
+    assert_non_null(http_fixture.paused);
+    assert_true(http_fixture.streamed < 200000);
     assert_true(at < len);
-    streamed = fixture.streamed;
-    fixture_turn_for(20);
-    assert_int_equal(fixture.streamed, streamed);
-    http_request_resume(fixture.paused);
+    streamed = http_fixture.streamed;
+    http_fixture_turn_for(20);
+    assert_int_equal(http_fixture.streamed, streamed);
+    http_request_resume(http_fixture.paused);
     peer_send(&peer, data + at, len - at);
     peer_reply(&peer, false, &reply);
     snprintf(want, sizeof(want), "%zu %llu", len, (unsigned long long)sum);
@@ -542,7 +542,7 @@ thirty_one_megabytes_stream_through(void **state)
     char head[128];
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     snprintf(head, sizeof(head),
         "POST /stream HTTP/1.1\r\n" HOST JSON "Content-Length: %zu\r\n\r\n",
         len);
@@ -563,7 +563,7 @@ an_expected_continue_is_sent_when_the_body_is_wanted(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     expect(&peer,
         "POST /stream HTTP/1.1\r\n" HOST JSON
         "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n",
@@ -594,7 +594,7 @@ after_an_early_reply_a_short_rest_is_dropped(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     expect(&peer,
         "POST /early HTTP/1.1\r\n" HOST JSON "Content-Length: 65536\r\n\r\n",
         200, "early");
@@ -613,7 +613,7 @@ after_an_early_reply_a_short_rest_is_dropped(void **state)
     assert_false(peer.reset);
     peer_close(&peer);
     memory_free(rest);
-    assert_int_equal(fixture.gone, 0);
+    assert_int_equal(http_fixture.gone, 0);
 }
 
 static void
@@ -622,25 +622,25 @@ a_client_that_leaves_is_told_once(void **state)
     struct peer peer, other;
 
     (void)state;
-    fixture_dial(&peer);
-    fixture_dial(&other);
+    http_fixture_dial(&peer);
+    http_fixture_dial(&other);
     peer_send_text(&peer, "GET /later HTTP/1.1\r\n" HOST "\r\n");
-    fixture_wait(&fixture.later_count, 1);
+    http_fixture_wait(&http_fixture.later_count, 1);
     peer_send_text(&other,
         "POST /stream HTTP/1.1\r\n" HOST JSON "Content-Length: 100\r\n\r\nabc");
-    fixture_wait(&fixture.handled, 2);
+    http_fixture_wait(&http_fixture.handled, 2);
     /* In the middle of a body: at once. */
     peer_close(&other);
-    fixture_wait(&fixture.gone, 1);
+    http_fixture_wait(&http_fixture.gone, 1);
     /* A reset too. */
     struct linger hard = {.l_onoff = 1};
     setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
     peer_close(&peer);
-    fixture_wait(&fixture.gone, 2);
-    fixture_turn_for(20);
-    assert_int_equal(fixture.gone, 2);
-    assert_int_equal(fixture_stats().connections, 0);
-    assert_int_equal(fixture_stats().requests_in_flight, 0);
+    http_fixture_wait(&http_fixture.gone, 2);
+    http_fixture_turn_for(20);
+    assert_int_equal(http_fixture.gone, 2);
+    assert_int_equal(http_fixture_stats().connections, 0);
+    assert_int_equal(http_fixture_stats().requests_in_flight, 0);
 }
 
 static void
@@ -650,15 +650,15 @@ a_client_may_end_its_side_first(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&peer);
+    http_fixture_dial(&peer);
     peer_send_text(&peer,
         "GET /later HTTP/1.1\r\n" HOST "\r\n"
         "GET /hello HTTP/1.1\r\n" HOST "\r\n");
     shutdown(peer.fd, SHUT_WR);
-    fixture_wait(&fixture.later_count, 1);
-    fixture_turn_for(30);
-    assert_int_equal(fixture.gone, 0);
-    http_reply(fixture.later[0], 200, "text/plain", "later", 5);
+    http_fixture_wait(&http_fixture.later_count, 1);
+    http_fixture_turn_for(30);
+    assert_int_equal(http_fixture.gone, 0);
+    http_reply(http_fixture.later[0], 200, "text/plain", "later", 5);
     peer_reply(&peer, false, &reply);
     expect_body(&reply, "later");
     peer_reply_clear(&reply);
@@ -676,14 +676,14 @@ freeing_the_server_tells_the_handlers(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
-        fixture_dial(&peers[i]);
+        http_fixture_dial(&peers[i]);
         peer_send_text(&peers[i], "GET /later HTTP/1.1\r\n" HOST "\r\n");
     }
-    fixture_wait(&fixture.later_count, 4);
-    http_reply(fixture.later[1], 200, "text/plain", "x", 1);
-    http_server_free(fixture.server);
-    fixture.server = NULL;
-    assert_int_equal(fixture.gone, 3);
+    http_fixture_wait(&http_fixture.later_count, 4);
+    http_reply(http_fixture.later[1], 200, "text/plain", "x", 1);
+    http_server_free(http_fixture.server);
+    http_fixture.server = NULL;
+    assert_int_equal(http_fixture.gone, 3);
     for (unsigned i = 0; i < 4; i++)
         peer_close(&peers[i]);
 }
@@ -691,10 +691,10 @@ freeing_the_server_tells_the_handlers(void **state)
 static void
 on_drained(void *arg)
 {
-    assert_ptr_equal(arg, &fixture);
-    fixture.drained++;
-    http_server_free(fixture.server);
-    fixture.server = NULL;
+    assert_ptr_equal(arg, &http_fixture);
+    http_fixture.drained++;
+    http_server_free(http_fixture.server);
+    http_fixture.server = NULL;
 }
 
 static void
@@ -704,30 +704,30 @@ draining_answers_what_is_in_flight(void **state)
     struct peer_reply reply;
 
     (void)state;
-    fixture_dial(&idle);
+    http_fixture_dial(&idle);
     expect(&idle, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 200, "hello");
-    fixture_dial(&busy);
+    http_fixture_dial(&busy);
     peer_send_text(&busy, "GET /later HTTP/1.1\r\n" HOST "\r\n");
-    fixture_wait(&fixture.later_count, 1);
+    http_fixture_wait(&http_fixture.later_count, 1);
     /* Has connected and asked, but nobody has looked yet. */
-    fixture_dial(&late);
+    http_fixture_dial(&late);
     assert_int_equal(
         peer_try_send(&late, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 40), 40);
-    http_server_drain(fixture.server, on_drained, &fixture);
+    http_server_drain(http_fixture.server, on_drained, &http_fixture);
     peer_wait_eof(&idle);
     peer_reply(&late, false, &reply);
     assert_int_equal(reply.status, 200);
     assert_string_equal(peer_header(&reply, "Connection"), "close");
     peer_reply_clear(&reply);
-    fixture_turn_for(20);
-    assert_int_equal(fixture.drained, 0);
-    http_reply(fixture.later[0], 200, "text/plain", "later", 5);
+    http_fixture_turn_for(20);
+    assert_int_equal(http_fixture.drained, 0);
+    http_reply(http_fixture.later[0], 200, "text/plain", "later", 5);
     peer_reply(&busy, false, &reply);
     expect_body(&reply, "later");
     assert_string_equal(peer_header(&reply, "Connection"), "close");
     peer_reply_clear(&reply);
-    fixture_wait(&fixture.drained, 1);
-    assert_null(fixture.server);
+    http_fixture_wait(&http_fixture.drained, 1);
+    assert_null(http_fixture.server);
     peer_close(&idle);
     peer_close(&busy);
     peer_close(&late);
@@ -737,9 +737,9 @@ static void
 draining_an_idle_server_ends_at_once(void **state)
 {
     (void)state;
-    http_server_drain(fixture.server, on_drained, &fixture);
-    assert_int_equal(fixture.drained, 0);
-    fixture_wait(&fixture.drained, 1);
+    http_server_drain(http_fixture.server, on_drained, &http_fixture);
+    assert_int_equal(http_fixture.drained, 0);
+    http_fixture_wait(&http_fixture.drained, 1);
 }
 
 static int
@@ -761,7 +761,7 @@ a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
     char folder[] = "/tmp/lhXXXXXX", path[64], address[80];
     const char *error = NULL;
     struct stat info;
-    struct peer peer = {.base = fixture.base};
+    struct peer peer = {.base = http_fixture.base};
     struct http_server *second;
 
     (void)state;
@@ -769,7 +769,7 @@ a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
     snprintf(path, sizeof(path), "%s/s", folder);
     snprintf(address, sizeof(address), "unix:%s", path);
     assert_int_equal(
-        http_server_listen(fixture.server, address, false, &error), 0);
+        http_server_listen(http_fixture.server, address, false, &error), 0);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     peer.fd = dial_local(path);
@@ -777,11 +777,11 @@ a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
     peer_close(&peer);
 
     /* In use: left alone. */
-    second = http_server_new(fixture.base, NULL, NULL);
+    second = http_server_new(http_fixture.base, NULL, NULL);
     assert_int_equal(http_server_listen(second, address, false, &error), -1);
     assert_string_equal(error, "the address is in use");
-    http_server_free(fixture.server);
-    fixture.server = NULL;
+    http_server_free(http_fixture.server);
+    http_fixture.server = NULL;
     assert_int_equal(access(path, F_OK), -1);
 
     /* A left-over file of a process that died. */
@@ -809,20 +809,21 @@ addresses_are_read_strictly(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         error = NULL;
         assert_int_equal(
-            http_server_listen(fixture.server, bad[i], false, &error), -1);
+            http_server_listen(http_fixture.server, bad[i], false, &error), -1);
         assert_non_null(error);
     }
-    snprintf(text, sizeof(text), ":%d", fixture.port);
+    snprintf(text, sizeof(text), ":%d", http_fixture.port);
     assert_int_equal(
-        http_server_listen(fixture.server, text, false, &error), -1);
+        http_server_listen(http_fixture.server, text, false, &error), -1);
     assert_string_equal(error, "the address is in use");
     assert_int_equal(
-        http_server_listen(fixture.server, "192.0.2.1:0", false, &error), -1);
-    port = http_server_listen(fixture.server, "localhost:0", true, &error);
+        http_server_listen(http_fixture.server, "192.0.2.1:0", false, &error),
+        -1);
+    port = http_server_listen(http_fixture.server, "localhost:0", true, &error);
     assert_true(port > 0);
     snprintf(text, sizeof(text), "127.0.0.1:%d", port);
     assert_int_equal(
-        http_server_listen(fixture.server, text, true, &error), port);
+        http_server_listen(http_fixture.server, text, true, &error), port);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
