@@ -359,8 +359,7 @@ fill(struct flight *flight, struct queue_claim *claim,
         slice_of(origin->probe_scope));
     memcpy(result->id, claim->id, sizeof(result->id));
     result->generation = claim->generation;
-    /* A cancel that is asked for while we work moves it by one. */
-    result->version = claim->version + 2;
+    result->version = claim->version + 1;
     result->started_ms = claim->started_ms;
     result->attempts = claim->attempts;
     result->unknown_calls = claim->takeovers;
