@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-struct store_reply reply;
+struct store_reply store_reply;
 
 /* ---- open and close ---- */
 
@@ -28,7 +28,7 @@ open_store(struct store_fixture *fixture)
 }
 
 void
-fixture_open(struct store_fixture *fixture)
+store_fixture_open(struct store_fixture *fixture)
 {
     const char *tmp = getenv("TMPDIR");
     snprintf(fixture->folder, sizeof(fixture->folder), "%s/store.XXXXXX",
@@ -42,14 +42,14 @@ fixture_open(struct store_fixture *fixture)
 }
 
 void
-fixture_reopen(struct store_fixture *fixture)
+store_fixture_reopen(struct store_fixture *fixture)
 {
     store_close(fixture->store);
     open_store(fixture);
 }
 
 struct store *
-fixture_open_other(struct store_fixture *fixture, unsigned flags)
+store_fixture_open_other(struct store_fixture *fixture, unsigned flags)
 {
     char error[512];
     struct store *other =
@@ -73,31 +73,31 @@ remove_folder(const char *folder)
 }
 
 void
-fixture_close(struct store_fixture *fixture)
+store_fixture_close(struct store_fixture *fixture)
 {
     store_close(fixture->store);
     event_base_free(fixture->base);
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     remove_folder(fixture->folder);
 }
 
 /* ---- replies ---- */
 
 void
-fixture_clear_reply(void)
+store_fixture_clear_reply(void)
 {
-    for (size_t i = 0; i < reply.count; i++)
-        job_result_clear(&reply.rows[i]);
-    buffer_clear(&reply.bytes);
-    memset(&reply, 0, sizeof(reply));
+    for (size_t i = 0; i < store_reply.count; i++)
+        job_result_clear(&store_reply.rows[i]);
+    buffer_clear(&store_reply.bytes);
+    memset(&store_reply, 0, sizeof(store_reply));
 }
 
 static void
 take(enum store_status status)
 {
-    fixture_clear_reply();
-    reply.came = true;
-    reply.status = status;
+    store_fixture_clear_reply();
+    store_reply.came = true;
+    store_reply.status = status;
 }
 
 static char *
@@ -109,26 +109,27 @@ dup_or_null(const char *text)
 static void
 take_rows(const struct job_result *rows, size_t count)
 {
-    assert_true(count <= sizeof(reply.rows) / sizeof(reply.rows[0]));
+    assert_true(
+        count <= sizeof(store_reply.rows) / sizeof(store_reply.rows[0]));
     for (size_t i = 0; rows != NULL && i < count; i++) {
-        reply.rows[i] = rows[i];
-        reply.rows[i].meta.beta = dup_or_null(rows[i].meta.beta);
-        reply.rows[i].meta.recipe = dup_or_null(rows[i].meta.recipe);
-        reply.rows[i].meta.idempotency_key =
+        store_reply.rows[i] = rows[i];
+        store_reply.rows[i].meta.beta = dup_or_null(rows[i].meta.beta);
+        store_reply.rows[i].meta.recipe = dup_or_null(rows[i].meta.recipe);
+        store_reply.rows[i].meta.idempotency_key =
             dup_or_null(rows[i].meta.idempotency_key);
-        reply.count++;
+        store_reply.count++;
     }
 }
 
 void
-fixture_on_status(void *arg, enum store_status status)
+store_fixture_on_status(void *arg, enum store_status status)
 {
     (void)arg;
     take(status);
 }
 
 void
-fixture_on_committed(
+store_fixture_on_committed(
     void *arg, enum store_status status, const struct job_result *existing)
 {
     (void)arg;
@@ -137,13 +138,13 @@ fixture_on_committed(
 }
 
 void
-fixture_on_row(void *arg, enum store_status status,
+store_fixture_on_row(void *arg, enum store_status status,
     const struct job_result *row, struct slice bytes)
 {
     (void)arg;
     take(status);
     take_rows(row, 1);
-    buffer_append_slice(&reply.bytes, bytes);
+    buffer_append_slice(&store_reply.bytes, bytes);
 }
 
 static void
@@ -156,43 +157,46 @@ on_rows(void *arg, enum store_status status, const struct job_result *rows,
 }
 
 void
-fixture_on_swept(void *arg, enum store_status status, unsigned count, bool more)
+store_fixture_on_swept(
+    void *arg, enum store_status status, unsigned count, bool more)
 {
     (void)arg;
     take(status);
-    reply.swept = count;
-    reply.more = more;
+    store_reply.swept = count;
+    store_reply.more = more;
 }
 
 void
-fixture_on_marker(void *arg, enum store_status status, struct slice marker)
+store_fixture_on_marker(
+    void *arg, enum store_status status, struct slice marker)
 {
     (void)arg;
     take(status);
-    buffer_append_slice(&reply.bytes, marker);
+    buffer_append_slice(&store_reply.bytes, marker);
 }
 
 void
-fixture_wait(struct store_fixture *fixture)
+store_fixture_wait(struct store_fixture *fixture)
 {
-    while (!reply.came)
+    while (!store_reply.came)
         event_base_loop(fixture->base, EVLOOP_ONCE);
 }
 
 /* ---- rows ---- */
 
 void
-fixture_id(char out[ID_SIZE], unsigned number)
+store_fixture_id(char out[ID_SIZE], unsigned number)
 {
     snprintf(out, ID_SIZE, "job_0199f6a2-%04x-7000-8000-%012x", number / 1000,
         number);
 }
 
 void
-fixture_result(struct job_result *result, unsigned number, enum job_state state)
+store_fixture_result(
+    struct job_result *result, unsigned number, enum job_state state)
 {
     memset(result, 0, sizeof(*result));
-    fixture_id(result->id, number);
+    store_fixture_id(result->id, number);
     result->state = state;
     result->version = 4;
     strcpy(result->model, "claude-opus-5-5");
@@ -221,34 +225,34 @@ fixture_result(struct job_result *result, unsigned number, enum job_state state)
 /* ---- calls ---- */
 
 enum store_status
-fixture_commit(struct store_fixture *fixture, struct store *store,
+store_fixture_commit(struct store_fixture *fixture, struct store *store,
     const struct job_result *result, const char *answer, const char *request)
 {
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     store_commit(store, result, slice_of(answer), slice_of(request),
-        fixture_on_committed, NULL);
-    fixture_wait(fixture);
-    return reply.status;
+        store_fixture_on_committed, NULL);
+    store_fixture_wait(fixture);
+    return store_reply.status;
 }
 
 enum store_status
-fixture_get(struct store_fixture *fixture, struct store *store, const char *id,
-    int generation, enum store_part part)
+store_fixture_get(struct store_fixture *fixture, struct store *store,
+    const char *id, int generation, enum store_part part)
 {
-    fixture_clear_reply();
-    store_get(store, id, generation, part, fixture_on_row, NULL);
-    fixture_wait(fixture);
-    return reply.status;
+    store_fixture_clear_reply();
+    store_get(store, id, generation, part, store_fixture_on_row, NULL);
+    store_fixture_wait(fixture);
+    return store_reply.status;
 }
 
 enum store_status
-fixture_list(struct store_fixture *fixture, struct store *store,
+store_fixture_list(struct store_fixture *fixture, struct store *store,
     const struct store_filter *filter, const char *before, unsigned limit)
 {
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     store_list(store, filter, before, limit, on_rows, NULL);
-    fixture_wait(fixture);
-    return reply.status;
+    store_fixture_wait(fixture);
+    return store_reply.status;
 }
 
 /* ---- SQLite itself ---- */
@@ -265,7 +269,7 @@ query(sqlite3 **db, const char *path, const char *sql)
 }
 
 int64_t
-fixture_sql_int(const struct store_fixture *fixture, const char *sql)
+store_fixture_sql_int(const struct store_fixture *fixture, const char *sql)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = query(&db, fixture->path, sql);
@@ -276,7 +280,7 @@ fixture_sql_int(const struct store_fixture *fixture, const char *sql)
 }
 
 bool
-fixture_is_sound(const struct store_fixture *fixture)
+store_fixture_is_sound(const struct store_fixture *fixture)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = query(&db, fixture->path, "PRAGMA integrity_check");

@@ -15,7 +15,7 @@ static int
 open_fixture(void **state)
 {
     (void)state;
-    fixture_open(&fixture);
+    store_fixture_open(&fixture);
     return 0;
 }
 
@@ -23,28 +23,29 @@ static int
 close_fixture(void **state)
 {
     (void)state;
-    fixture_close(&fixture);
+    store_fixture_close(&fixture);
     return 0;
 }
 
 static enum store_status
 commit(const struct job_result *result, const char *answer, const char *request)
 {
-    return fixture_commit(&fixture, fixture.store, result, answer, request);
+    return store_fixture_commit(
+        &fixture, fixture.store, result, answer, request);
 }
 
 static enum store_status
 get(const char *id, int generation, enum store_part part)
 {
-    return fixture_get(&fixture, fixture.store, id, generation, part);
+    return store_fixture_get(&fixture, fixture.store, id, generation, part);
 }
 
 static void
 assert_bytes(const char *text)
 {
-    assert_int_equal(reply.bytes.len, strlen(text));
+    assert_int_equal(store_reply.bytes.len, strlen(text));
     if (text[0] != '\0')
-        assert_memory_equal(reply.bytes.data, text, strlen(text));
+        assert_memory_equal(store_reply.bytes.data, text, strlen(text));
 }
 
 static void
@@ -52,16 +53,16 @@ a_row_comes_back_with_all_its_members(void **state)
 {
     (void)state;
     struct job_result row;
-    fixture_result(&row, 1, JOB_FAILED);
+    store_fixture_result(&row, 1, JOB_FAILED);
     row.simulated = true;
     row.meta.tag_count = 1;
     strcpy(row.meta.tags[0], "nightly");
     row.meta.beta = memory_dup("beta-1");
     row.meta.recipe = memory_dup("c1-2");
     assert_int_equal(commit(&row, "", "the request"), STORE_OK);
-    fixture_reopen(&fixture);
+    store_fixture_reopen(&fixture);
     assert_int_equal(get(row.id, 0, STORE_ROW), STORE_OK);
-    const struct job_result *back = &reply.rows[0];
+    const struct job_result *back = &store_reply.rows[0];
     assert_string_equal(back->id, row.id);
     assert_int_equal(back->state, JOB_FAILED);
     assert_int_equal(back->version, 4);
@@ -92,9 +93,9 @@ absent_is_absent(void **state)
     (void)state;
     char id[ID_SIZE];
     struct job_result row;
-    fixture_id(id, 1);
+    store_fixture_id(id, 1);
     assert_int_equal(get(id, -1, STORE_ROW), STORE_ABSENT);
-    fixture_result(&row, 1, JOB_SUCCEEDED);
+    store_fixture_result(&row, 1, JOB_SUCCEEDED);
     assert_int_equal(commit(&row, "x", ""), STORE_OK);
     assert_int_equal(get(id, 1, STORE_ROW), STORE_ABSENT);
     assert_int_equal(get("", -1, STORE_ROW), STORE_ABSENT);
@@ -106,14 +107,14 @@ the_first_terminal_row_wins(void **state)
 {
     (void)state;
     struct job_result first, late;
-    fixture_result(&first, 7, JOB_SUCCEEDED);
-    fixture_result(&late, 7, JOB_FAILED);
+    store_fixture_result(&first, 7, JOB_SUCCEEDED);
+    store_fixture_result(&late, 7, JOB_FAILED);
     late.version = 99;
     assert_int_equal(commit(&first, "first", ""), STORE_OK);
     assert_int_equal(commit(&late, "late", "r"), STORE_EXISTS);
-    assert_int_equal(reply.count, 1);
-    assert_int_equal(reply.rows[0].state, JOB_SUCCEEDED);
-    assert_int_equal(reply.rows[0].version, 4);
+    assert_int_equal(store_reply.count, 1);
+    assert_int_equal(store_reply.rows[0].state, JOB_SUCCEEDED);
+    assert_int_equal(store_reply.rows[0].version, 4);
     assert_int_equal(get(first.id, 0, STORE_ANSWER), STORE_OK);
     assert_bytes("first");
     assert_int_equal(get(first.id, 0, STORE_REQUEST), STORE_OK);
@@ -125,21 +126,22 @@ of_two_stores_the_first_wins(void **state)
 {
     (void)state;
     struct store *other =
-        fixture_open_other(&fixture, STORE_READ | STORE_WRITE);
+        store_fixture_open_other(&fixture, STORE_READ | STORE_WRITE);
     struct job_result row;
     for (unsigned i = 0; i < 50; i++) {
-        fixture_result(&row, i, JOB_SUCCEEDED);
+        store_fixture_result(&row, i, JOB_SUCCEEDED);
         struct store *first = i % 2 == 0 ? fixture.store : other;
         struct store *second = i % 2 == 0 ? other : fixture.store;
         assert_int_equal(
-            fixture_commit(&fixture, first, &row, "1", ""), STORE_OK);
+            store_fixture_commit(&fixture, first, &row, "1", ""), STORE_OK);
         row.state = JOB_CANCELED;
-        assert_int_equal(
-            fixture_commit(&fixture, second, &row, "2", ""), STORE_EXISTS);
-        assert_int_equal(reply.rows[0].state, JOB_SUCCEEDED);
+        assert_int_equal(store_fixture_commit(&fixture, second, &row, "2", ""),
+            STORE_EXISTS);
+        assert_int_equal(store_reply.rows[0].state, JOB_SUCCEEDED);
     }
     store_close(other);
-    assert_int_equal(fixture_sql_int(&fixture, "SELECT count(*) FROM job"), 50);
+    assert_int_equal(
+        store_fixture_sql_int(&fixture, "SELECT count(*) FROM job"), 50);
 }
 
 static void
@@ -147,23 +149,23 @@ a_replay_makes_a_newer_generation(void **state)
 {
     (void)state;
     struct job_result row;
-    fixture_result(&row, 3, JOB_FAILED);
+    store_fixture_result(&row, 3, JOB_FAILED);
     assert_int_equal(commit(&row, "", "request"), STORE_OK);
     row.generation = 1;
     row.state = JOB_SUCCEEDED;
     row.dead = false;
     assert_int_equal(commit(&row, "answer", ""), STORE_OK);
     assert_int_equal(get(row.id, -1, STORE_ANSWER), STORE_OK);
-    assert_int_equal(reply.rows[0].generation, 1);
+    assert_int_equal(store_reply.rows[0].generation, 1);
     assert_bytes("answer");
     assert_int_equal(get(row.id, 0, STORE_ROW), STORE_OK);
-    assert_int_equal(reply.rows[0].state, JOB_FAILED);
-    assert_false(reply.rows[0].dead);
+    assert_int_equal(store_reply.rows[0].state, JOB_FAILED);
+    assert_false(store_reply.rows[0].dead);
     struct store_filter any = {.has_state = false};
     assert_int_equal(
-        fixture_list(&fixture, fixture.store, &any, NULL, 10), STORE_OK);
-    assert_int_equal(reply.count, 1);
-    assert_int_equal(reply.rows[0].generation, 1);
+        store_fixture_list(&fixture, fixture.store, &any, NULL, 10), STORE_OK);
+    assert_int_equal(store_reply.count, 1);
+    assert_int_equal(store_reply.rows[0].generation, 1);
 }
 
 static void
@@ -171,7 +173,7 @@ an_older_generation_that_comes_late_is_only_history(void **state)
 {
     (void)state;
     struct job_result row;
-    fixture_result(&row, 3, JOB_SUCCEEDED);
+    store_fixture_result(&row, 3, JOB_SUCCEEDED);
     row.generation = 2;
     assert_int_equal(commit(&row, "new", ""), STORE_OK);
     row.generation = 1;
@@ -180,9 +182,9 @@ an_older_generation_that_comes_late_is_only_history(void **state)
     assert_bytes("new");
     struct store_filter any = {.has_state = false};
     assert_int_equal(
-        fixture_list(&fixture, fixture.store, &any, NULL, 10), STORE_OK);
-    assert_int_equal(reply.count, 1);
-    assert_int_equal(reply.rows[0].generation, 2);
+        store_fixture_list(&fixture, fixture.store, &any, NULL, 10), STORE_OK);
+    assert_int_equal(store_reply.count, 1);
+    assert_int_equal(store_reply.rows[0].generation, 2);
 }
 
 static void
@@ -194,24 +196,24 @@ answers_of_every_size_come_back_whole(void **state)
         for (unsigned i = 0; i < 5; i++) {
             struct job_result row;
             struct buffer answer = {0};
-            fixture_result(&row, kind * 10 + i, JOB_SUCCEEDED);
+            store_fixture_result(&row, kind * 10 + i, JOB_SUCCEEDED);
             char *to = buffer_reserve(&answer, sizes[i]);
             if (kind == 0)
                 memset(to, 'a', sizes[i]);
             else
                 id_random_bytes(to, sizes[i]);
             answer.len = sizes[i];
-            fixture_clear_reply();
+            store_fixture_clear_reply();
             store_commit(fixture.store, &row, buffer_slice(&answer), SLICE_NULL,
-                fixture_on_committed, NULL);
-            fixture_wait(&fixture);
-            assert_int_equal(reply.status, STORE_OK);
+                store_fixture_on_committed, NULL);
+            store_fixture_wait(&fixture);
+            assert_int_equal(store_reply.status, STORE_OK);
             assert_int_equal(get(row.id, 0, STORE_ANSWER), STORE_OK);
-            assert_int_equal(reply.bytes.len, sizes[i]);
-            assert_memory_equal(reply.bytes.data, answer.data, sizes[i]);
+            assert_int_equal(store_reply.bytes.len, sizes[i]);
+            assert_memory_equal(store_reply.bytes.data, answer.data, sizes[i]);
             buffer_clear(&answer);
         }
-    assert_in_range(fixture_sql_int(&fixture,
+    assert_in_range(store_fixture_sql_int(&fixture,
                         "SELECT sum(length(answer)) FROM content "
                         "WHERE answer_zstd = 1"),
         1, 5000);
@@ -236,7 +238,7 @@ what_queues_up_is_committed_in_groups(void **state)
     struct job_result row;
     committed = 0;
     for (unsigned i = 0; i < 2000; i++) {
-        fixture_result(&row, i, JOB_SUCCEEDED);
+        store_fixture_result(&row, i, JOB_SUCCEEDED);
         store_commit(
             fixture.store, &row, slice_of("{}"), SLICE_NULL, count_ok, NULL);
         assert_int_equal(committed, 0); /* never before the call returned */
@@ -255,16 +257,16 @@ one_group_with_the_same_row_twice_commits_one(void **state)
 {
     (void)state;
     struct job_result row;
-    fixture_result(&row, 1, JOB_SUCCEEDED);
+    store_fixture_result(&row, 1, JOB_SUCCEEDED);
     committed = 0;
     store_commit(
         fixture.store, &row, slice_of("1"), SLICE_NULL, count_ok, NULL);
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     store_commit(fixture.store, &row, slice_of("2"), SLICE_NULL,
-        fixture_on_committed, NULL);
-    fixture_wait(&fixture);
+        store_fixture_on_committed, NULL);
+    store_fixture_wait(&fixture);
     assert_int_equal(committed, 1);
-    assert_int_equal(reply.status, STORE_EXISTS);
+    assert_int_equal(store_reply.status, STORE_EXISTS);
     assert_int_equal(get(row.id, 0, STORE_ANSWER), STORE_OK);
     assert_bytes("1");
 }
@@ -276,14 +278,14 @@ closing_commits_what_was_handed_over(void **state)
     struct job_result row;
     committed = 0;
     for (unsigned i = 0; i < 700; i++) {
-        fixture_result(&row, i, JOB_SUCCEEDED);
+        store_fixture_result(&row, i, JOB_SUCCEEDED);
         store_commit(
             fixture.store, &row, slice_of("{}"), SLICE_NULL, count_ok, NULL);
     }
-    fixture_reopen(&fixture);
+    store_fixture_reopen(&fixture);
     assert_int_equal(committed, 700);
     assert_int_equal(
-        fixture_sql_int(&fixture, "SELECT count(*) FROM job"), 700);
+        store_fixture_sql_int(&fixture, "SELECT count(*) FROM job"), 700);
 }
 
 static void
@@ -293,19 +295,19 @@ on_row_ask_again(void *arg, enum store_status status,
     (void)bytes;
     (void)row;
     if (status == STORE_ABSENT)
-        store_marker_set(arg, "late", fixture_on_status, NULL);
+        store_marker_set(arg, "late", store_fixture_on_status, NULL);
 }
 
 static void
 what_a_callback_asks_of_a_closing_store_fails(void **state)
 {
     (void)state;
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     store_get(
         fixture.store, "job_x", -1, STORE_ROW, on_row_ask_again, fixture.store);
-    fixture_reopen(&fixture);
-    assert_true(reply.came);
-    assert_int_equal(reply.status, STORE_FAILED);
+    store_fixture_reopen(&fixture);
+    assert_true(store_reply.came);
+    assert_int_equal(store_reply.status, STORE_FAILED);
 }
 
 static void
@@ -314,7 +316,7 @@ the_newest_job_of_an_idempotency_key_is_found(void **state)
     (void)state;
     struct job_result row;
     for (unsigned i = 1; i <= 3; i++) {
-        fixture_result(&row, i, JOB_SUCCEEDED);
+        store_fixture_result(&row, i, JOB_SUCCEEDED);
         row.meta.idempotency_key = memory_dup(i == 2 ? "other" : "order 17");
         strcpy(row.meta.sha256,
             "0123456789abcdef0123456789abcdef"
@@ -322,51 +324,51 @@ the_newest_job_of_an_idempotency_key_is_found(void **state)
         assert_int_equal(commit(&row, "{}", ""), STORE_OK);
         job_result_clear(&row);
     }
-    fixture_clear_reply();
+    store_fixture_clear_reply();
     store_get_idempotent(
-        fixture.store, "default", "order 17", fixture_on_row, NULL);
-    fixture_wait(&fixture);
-    assert_int_equal(reply.status, STORE_OK);
+        fixture.store, "default", "order 17", store_fixture_on_row, NULL);
+    store_fixture_wait(&fixture);
+    assert_int_equal(store_reply.status, STORE_OK);
     char id[ID_SIZE];
-    fixture_id(id, 3);
-    assert_string_equal(reply.rows[0].id, id);
-    assert_string_equal(reply.rows[0].meta.idempotency_key, "order 17");
-    assert_int_equal(strlen(reply.rows[0].meta.sha256), 64);
+    store_fixture_id(id, 3);
+    assert_string_equal(store_reply.rows[0].id, id);
+    assert_string_equal(store_reply.rows[0].meta.idempotency_key, "order 17");
+    assert_int_equal(strlen(store_reply.rows[0].meta.sha256), 64);
     static const char *const others[][2] = {
         {"acme", "order 17"}, {"default", "order 18"}, {"default", ""}};
     for (size_t i = 0; i < 3; i++) {
-        fixture_clear_reply();
-        store_get_idempotent(
-            fixture.store, others[i][0], others[i][1], fixture_on_row, NULL);
-        fixture_wait(&fixture);
-        assert_int_equal(reply.status, STORE_ABSENT);
+        store_fixture_clear_reply();
+        store_get_idempotent(fixture.store, others[i][0], others[i][1],
+            store_fixture_on_row, NULL);
+        store_fixture_wait(&fixture);
+        assert_int_equal(store_reply.status, STORE_ABSENT);
     }
 }
 
 static void
 set_marker(struct store *store, const char *marker, enum store_status expected)
 {
-    fixture_clear_reply();
-    store_marker_set(store, marker, fixture_on_status, NULL);
-    fixture_wait(&fixture);
-    assert_int_equal(reply.status, expected);
+    store_fixture_clear_reply();
+    store_marker_set(store, marker, store_fixture_on_status, NULL);
+    store_fixture_wait(&fixture);
+    assert_int_equal(store_reply.status, expected);
 }
 
 static void
 the_marker_is_set_once(void **state)
 {
     (void)state;
-    store_marker_get(fixture.store, fixture_on_marker, NULL);
-    fixture_wait(&fixture);
-    assert_int_equal(reply.status, STORE_OK);
-    assert_int_equal(reply.bytes.len, 0);
+    store_marker_get(fixture.store, store_fixture_on_marker, NULL);
+    store_fixture_wait(&fixture);
+    assert_int_equal(store_reply.status, STORE_OK);
+    assert_int_equal(store_reply.bytes.len, 0);
     set_marker(fixture.store, "uuid real", STORE_OK);
     set_marker(fixture.store, "uuid real", STORE_OK);
     set_marker(fixture.store, "uuid simulated", STORE_EXISTS);
-    fixture_reopen(&fixture);
-    fixture_clear_reply();
-    store_marker_get(fixture.store, fixture_on_marker, NULL);
-    fixture_wait(&fixture);
+    store_fixture_reopen(&fixture);
+    store_fixture_clear_reply();
+    store_marker_get(fixture.store, store_fixture_on_marker, NULL);
+    store_fixture_wait(&fixture);
     assert_bytes("uuid real");
 }
 
@@ -376,7 +378,7 @@ files_are_for_their_owner_only(void **state)
     (void)state;
     static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
     struct job_result row;
-    fixture_result(&row, 1, JOB_SUCCEEDED);
+    store_fixture_result(&row, 1, JOB_SUCCEEDED);
     assert_int_equal(commit(&row, "{}", ""), STORE_OK);
     for (size_t i = 0; i < 4; i++) {
         char path[400];
@@ -399,7 +401,7 @@ the_log_stays_short(void **state)
     answer.len = 3000;
     committed = 0;
     for (unsigned i = 0; i < 8000; i++) {
-        fixture_result(&row, i, JOB_SUCCEEDED);
+        store_fixture_result(&row, i, JOB_SUCCEEDED);
         store_commit(fixture.store, &row, buffer_slice(&answer), SLICE_NULL,
             count_ok, NULL);
         while (i % 100 == 99 && committed < (int)i)
@@ -411,7 +413,7 @@ the_log_stays_short(void **state)
     snprintf(path, sizeof(path), "%s-wal", fixture.path);
     assert_int_equal(stat(path, &info), 0);
     assert_in_range(info.st_size, 1, 12 << 20);
-    fixture_reopen(&fixture); /* closing empties it */
+    store_fixture_reopen(&fixture); /* closing empties it */
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_size, 0);
 }
