@@ -44,7 +44,7 @@ static const struct option options[] = {
     {"fast", NULL, KIND_FLAG, AT(fast),
         "for benchmarks: bodies are not parsed, the answer is canned"},
     {"shared", NULL, KIND_FLAG, AT(shared),
-        "several processes on one port (SO_REUSEPORT)"},
+        "several processes on one port; each counts its own limits"},
     {"die-with-parent", NULL, KIND_FLAG, AT(die_with_parent),
         "end when the parent process ends"},
     {"help", NULL, KIND_FLAG, AT(help), "this text"},

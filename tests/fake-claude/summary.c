@@ -55,13 +55,15 @@ count_words(struct slice text, const char *word)
     }
 }
 
+/* How many characters lie between the two, which are equally long. */
 static size_t
 count_range(struct slice text, const char *first, const char *last)
 {
     size_t count = 0;
     size_t len = strlen(first);
     for (size_t i = 0; i + len <= text.len; i++)
-        count += memcmp(text.data + i, first, len) >= 0 &&
+        count += (unsigned char)text.data[i] >= 0x80 &&
+            memcmp(text.data + i, first, len) >= 0 &&
             memcmp(text.data + i, last, len) <= 0;
     return count;
 }
@@ -97,8 +99,10 @@ sentence_end(struct slice in)
     static const char *const wide[] = {"。", "！", "？"};
     if (in.data[0] == '\n')
         return 1;
-    if (strchr(".!?", in.data[0]) != NULL)
+    if (in.data[0] == '.' || in.data[0] == '!' || in.data[0] == '?')
         return in.len == 1 || isspace((unsigned char)in.data[1]) ? 1 : 0;
+    if ((unsigned char)in.data[0] < 0x80)
+        return 0;
     for (size_t i = 0; i < 3; i++)
         if (slice_starts_with(in, wide[i]))
             return strlen(wide[i]);

@@ -13,6 +13,9 @@ import Anthropic from '@anthropic-ai/sdk';
 import { bin, sleep, startFakeClaude, startProcess, stopAll, tmpdir, until }
   from './lib/index.mjs';
 
+// An event loop's timers count from the beginning of its turn.
+const SLACK_MS = 10;
+
 const PROMPT = 'Summarise this. The printer on floor three jams every day. ' +
   'We changed the toner. Since the paper was changed the printer jams.';
 
@@ -216,7 +219,7 @@ describe('trouble', () => {
   test('is slow, drips or hangs, and sees the client leave', async () => {
     const begun = Date.now();
     assert.equal((await post(claude, body('mock-slow-300ms'))).status, 200);
-    assert.ok(Date.now() - begun >= 299);
+    assert.ok(Date.now() - begun >= 300 - SLACK_MS);
     for (const model of ['mock-hang', 'mock-drip', 'mock-slow-30s', 'mock-endless']) {
       await claude.reset();
       const leave = new AbortController();
@@ -249,7 +252,7 @@ describe('trouble', () => {
     await claude.mode({ outage: false, latency_ms: 200 });
     const begun = Date.now();
     assert.equal((await post(claude, body('mock-ok'))).status, 200);
-    assert.ok(Date.now() - begun >= 199);
+    assert.ok(Date.now() - begun >= 200 - SLACK_MS);
     await assert.rejects(claude.mode({ outrage: true }), /400/);
     await claude.reset();
     assert.equal((await claude.stats()).calls, 0);
@@ -335,7 +338,7 @@ describe('the witness', () => {
     const { t_ms: t1, ...first } = begin;
     const { t_ms: t2, ...second } = end;
     assert.deepEqual(first, { call: 1, event: 'begin', ...expected });
-    assert.ok(t2 >= t1 + 49);
+    assert.ok(t2 >= t1 + 50 - SLACK_MS);
     assert.deepEqual(second, { call: 1, event: 'end', ...expected, status: 200,
       outcome: 'ok', input_tokens: second.input_tokens, output_tokens: 5,
       cache_read: 0, cache_write: 0 });
@@ -365,7 +368,7 @@ describe('the program', () => {
       { args: ['--ttft-ms', '100', '--tokens-per-s', '50', '--seed', '3'] });
     const begun = Date.now();
     const reply = await post(claude, body('mock-ok', { stream: true }));
-    assert.ok(Date.now() - begun >= 99);
+    assert.ok(Date.now() - begun >= 100 - SLACK_MS);
     let pieces = 0;
     for await (const piece of reply.body) pieces += piece.length > 0 ? 1 : 0;
     assert.ok(pieces >= 3, `${pieces} pieces`);
