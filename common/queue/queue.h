@@ -118,6 +118,8 @@ struct queue_claim {
     char id[ID_SIZE];
     enum queue_claim_kind kind;
     unsigned generation;
+    /* Leaves room for one cancel request during the run: the terminal row
+     * takes version + 1. */
     uint64_t version;
     uint64_t fence;
     unsigned attempts;
@@ -136,7 +138,13 @@ struct queue_claim {
  * work first: handed back and retried jobs, then new ones; at most one
  * suspect, and only with `suspect_ok`. `queue_name` "closing" holds jobs that
  * need no call (kind != RUN). `claims` may be altered by the callback (see
- * above). A job whose stored form cannot be read comes with status BROKEN.
+ * above). With status BROKEN at least one job cannot be read: its meta is empty
+ * (sha256 ""), it is owned all the same and has to be buried; the others are
+ * as always. NOT_OWNER: this consumer was taken for dead and its jobs are
+ * elsewhere; end the process or take a new name.
+ *
+ * After UNKNOWN what the lost claim took is handed back before the next claim
+ * or beat of this consumer; nothing else has to be done.
  */
 int queue_claim(struct queue *queue, const char *consumer,
     const char *queue_name, unsigned count, bool suspect_ok,
@@ -256,10 +264,16 @@ int queue_probe(struct queue *queue, const char *scope, const char *consumer,
 
 /*
  * Notices: `wake` when work came for a queue that workers found empty,
- * `hold` when holds changed (call queue_tick), `gap` when notices may have
- * been missed. For workers.
+ * `hold` when holds changed (call queue_tick), `abort` when somebody asked
+ * for the cancel of a running job (call queue_beat, which tells whose), `gap`
+ * when notices may have been missed. For workers.
  */
-enum queue_notice { QUEUE_NOTICE_WAKE, QUEUE_NOTICE_HOLD, QUEUE_NOTICE_GAP };
+enum queue_notice {
+    QUEUE_NOTICE_WAKE,
+    QUEUE_NOTICE_HOLD,
+    QUEUE_NOTICE_ABORT,
+    QUEUE_NOTICE_GAP
+};
 void queue_listen(struct queue *queue,
     void (*on_notice)(void *arg, enum queue_notice notice), void *arg);
 
@@ -373,6 +387,7 @@ int queue_discard(struct queue *queue, const char *id, unsigned generation,
 
 /* Operations are small JSON documents owned by the status API: a hash of
  * documents, and a lock per operation for the process that carries it out. */
+/* An empty document removes the operation. */
 int queue_operation_put(struct queue *queue, const char *id,
     struct slice document, queue_on_status *on_status, void *arg) MUST_CHECK;
 int queue_operation_list(struct queue *queue,

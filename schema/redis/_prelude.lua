@@ -1,0 +1,158 @@
+-- Prepended to every script that says "uses: prelude". One place for how a
+-- job changes its line, so that no two scripts can disagree.
+--
+-- All scripts: KEYS[1] is the prefix of all keys; the others are built from
+-- it and share its hash tag. Redis runs a script alone, and its writes reach
+-- the append-only file as one MULTI ... EXEC, which is loaded whole or not at
+-- all. So "cut" can only mean: the script did not happen, or its answer got
+-- lost. Within a script a job is added to its new place before it is taken
+-- from the old one, so that even a script that is broken off by an error
+-- leaves a job twice (which the next claim mends) and never nowhere.
+--
+-- Places of a job (field str): n new, a again, s suspects, c closing (streams;
+-- field ent is its entry there), r the sorted set of retries.
+local P = KEYS[1]
+local call = redis.call
+
+local function clock_ms()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function stream(queue, str)
+  if str == 'c' then return P .. 'q:closing' end
+  if str == 'a' then return P .. 'q:' .. queue .. ':again' end
+  if str == 's' then return P .. 'q:' .. queue .. ':suspect' end
+  return P .. 'q:' .. queue
+end
+
+-- For long-polls; costs little when nobody listens.
+local function say(id, ver, st)
+  call('PUBLISH', P .. 'ev', id .. ' ' .. ver .. ' ' .. st)
+end
+
+-- Workers that found this queue empty left the idle key behind.
+local function wake(queue)
+  if call('DEL', P .. 'idle:' .. queue) == 1 then
+    call('PUBLISH', P .. 'notice', 'wake')
+  end
+end
+
+-- The fields that decide about a job, or nil when it is not in flight.
+local function load(id)
+  local f = call('HMGET', P .. 'job:' .. id, 'st', 'gen', 'ver', 'q', 'dl',
+    'sz', 'own', 'fence', 'ent', 'str', 'tko', 'stk', 'cxl', 'parked', 'idem',
+    'att')
+  if not f[1] then return nil end
+  return { id = id, st = f[1], gen = tonumber(f[2] or 0),
+    ver = tonumber(f[3] or 0), q = f[4] or '', dl = tonumber(f[5] or 0),
+    sz = tonumber(f[6] or 0), own = f[7], fence = f[8], ent = f[9],
+    str = f[10], tko = tonumber(f[11] or 0), stk = tonumber(f[12] or 0),
+    cxl = f[13], parked = f[14], idem = f[15], att = tonumber(f[16] or 0) }
+end
+
+-- The job, if this claim still holds; XACK alone would not ask.
+local function owned(id, consumer, fence)
+  local job = load(id)
+  if job and job.own == consumer and job.fence == fence then return job end
+  return nil
+end
+
+-- Where a job that goes back belongs.
+local function place(job, now)
+  if job.cxl or job.parked or job.dl <= now or job.stk >= 3 then return 'c' end
+  if job.tko >= 2 then return 's' end
+  return 'a'
+end
+
+-- Adds the job to a stream and notes it in the hash, with further fields.
+local function line_up(job, str, ...)
+  local ent = call('XADD', stream(job.q, str), '*', 'i', job.id)
+  call('HSET', P .. 'job:' .. job.id, 'str', str, 'ent', ent, ...)
+  wake(str == 'c' and 'closing' or job.q)
+end
+
+-- Takes it from the place that `job` (loaded before line_up) names.
+local function take_off(job)
+  if job.str == 'r' then
+    call('ZREM', P .. 'retry', job.id)
+  elseif job.ent then
+    local key = stream(job.q, job.str)
+    call('XACK', key, 'w', job.ent)
+    call('XDEL', key, job.ent)
+  end
+end
+
+-- The end of being owned, for scripts that hand a job back.
+local function disown(job)
+  call('HDEL', P .. 'job:' .. job.id, 'own')
+  if job.cxl then call('SREM', P .. 'abort:' .. job.own, job.id) end
+end
+
+-- The job leaves Redis; only the tombstone stays (a resent enqueue finds it
+-- for a day). The row in the store is committed already. A generation that
+-- came from a replay no longer needs the request kept with the old row.
+local function depart(job, ver, st)
+  local id = job.id
+  call('SET', P .. 'tomb:' .. id, job.gen .. ' ' .. ver .. ' ' .. st, 'EX',
+    86400)
+  if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, 86400) end
+  if job.gen > 0 then
+    call('ZADD', P .. 'forget', clock_ms(), id .. '/' .. (job.gen - 1))
+  end
+  take_off(job)
+  call('UNLINK', P .. 'job:' .. id, P .. 'body:' .. id, P .. 'parked:' .. id)
+  call('ZREM', P .. 'ids', id)
+  call('ZREM', P .. 'due', id)
+  call('DECRBY', P .. 'bytes', job.sz)
+  if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
+  say(id, ver, st)
+end
+
+-- A finish or bury that was sent twice finds the tombstone of its own
+-- generation (or of a later one) instead of the job.
+local function departed(id, gen)
+  local tomb = call('GET', P .. 'tomb:' .. id)
+  return tomb and
+    tonumber(string.match(tomb, '^%d+') or -1) >= tonumber(gen)
+end
+
+-- Dead letters of one cause: count, first, last, a sample, its model, its
+-- error, separated by line ends (which none of them contains).
+local function group_read(fp)
+  local g = call('HGET', P .. 'deadgroup', fp)
+  if not g then return nil end
+  local count, first, last, sample, model, err =
+    string.match(g, '^(%d+)\n(%d+)\n(%d+)\n([^\n]*)\n([^\n]*)\n(.*)$')
+  return { count = tonumber(count or 0), first = first or '0',
+    last = last or '0', sample = sample or '', model = model or '',
+    err = err or '' }
+end
+
+local function group_write(fp, g)
+  call('HSET', P .. 'deadgroup', fp, g.count .. '\n' .. g.first .. '\n' ..
+    g.last .. '\n' .. g.sample .. '\n' .. g.model .. '\n' .. g.err)
+end
+
+-- Removes the dead letter of (id, gen; nil: any). Its fields, or nil when
+-- there is none: somebody else was first.
+local function undead(id, gen)
+  local at = call('HGET', P .. 'deadidx', id)
+  if not at then return nil end
+  local ent, its = string.match(at, '^(%S+) (%d+)$')
+  if gen and its ~= gen then return nil end
+  local row = call('XRANGE', P .. 'dead', ent, ent)[1]
+  local f = {}
+  for i = 1, row and #row[2] or 0, 2 do f[row[2][i]] = row[2][i + 1] end
+  local g = f.f and group_read(f.f)
+  if g and g.count > 1 then
+    g.count = g.count - 1
+    if g.sample == id then g.sample = '' end
+    group_write(f.f, g)
+  elseif g then
+    call('HDEL', P .. 'deadgroup', f.f)
+  end
+  call('HDEL', P .. 'deadidx', id)
+  call('XDEL', P .. 'dead', ent)
+  return f
+end

@@ -1,0 +1,122 @@
+#!lua flags=allow-oom
+-- uses: prelude
+-- Gives jobs of one queue to a worker, with everything it needs.
+--
+-- KEYS[1] prefix
+-- ARGV: 1 consumer, 2 queue, 3 count, 4 '1' if a suspect may be given,
+--   5 '1' if this consumer has been known before, 6 inline bytes after which
+--   to stop, 7 the turn of the consumer (see recover)
+-- Answer: {status, {id, kind, generation, version, fence, attempts,
+--   takeovers, strikes, suspect, first, started_ms, error, meta, body}, ...}
+--
+-- Order: at most one suspect, then what was handed back, then new jobs. A
+-- stream entry counts only if the job's hash names that very entry;
+-- anything else is a leftover and is removed.
+--
+-- The fence comes from one counter for all jobs, so that no two claims ever
+-- share one, not even of two generations of a job by the same worker. The
+-- version in the answer leaves room for one cancel request during the run:
+-- the terminal row takes version + 1 and still differs from all before it.
+--
+-- Cut before: nothing happened. Cut after: the entries are pending for a
+-- consumer that does not know it and whose beat goes on; so after a lost
+-- answer it runs `recover`, which hands them back, before it claims again.
+-- A claim that arrives later still (its turn is over) is UNKNOWN.
+-- Sent twice: the second gets other jobs.
+local consumer, queue, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local most_bytes = tonumber(ARGV[6])
+local closing = queue == 'closing'
+
+if call('EXISTS', P .. 'install') == 0 then return { 'NO_MARKER' } end
+local beat = call('HGET', P .. 'beat', consumer)
+if beat == 'gone' or (not beat and ARGV[5] == '1') then
+  return { 'NOT_OWNER' } -- it was taken for dead; let it know
+end
+if (call('HGET', P .. 'turn', consumer) or '0') ~= ARGV[7] then
+  return { 'UNKNOWN' }
+end
+-- Every consumer that may own entries must be seen by the reapers.
+if not beat then call('HSET', P .. 'beat', consumer, 0) end
+
+local now = clock_ms()
+local answer, bytes, fence, head = { 'OK' }, 0, nil, nil
+
+local function read(key, n)
+  local got = redis.pcall('XREADGROUP', 'GROUP', 'w', consumer, 'COUNT', n,
+    'STREAMS', key, '>')
+  if got and got.err then
+    if not string.find(got.err, 'NOGROUP', 1, true) then return got end
+    -- From the beginning, never from the end: what waits must be seen.
+    call('XGROUP', 'CREATE', key, 'w', '0', 'MKSTREAM')
+    got = call('XREADGROUP', 'GROUP', 'w', consumer, 'COUNT', n, 'STREAMS',
+      key, '>')
+  end
+  return got and got[1][2] or {}
+end
+
+local function kind_of(f, strikes)
+  if f[12] then return 'PARKED' end
+  if f[11] then return 'CANCEL' end
+  if tonumber(f[4] or 0) <= now then return 'EXPIRE' end
+  if strikes >= 3 then return 'CRASH' end
+  return 'RUN'
+end
+
+local function give(id, key, str, f)
+  local strikes = tonumber(f[8] or 0)
+  local kind = kind_of(f, strikes)
+  local ver = tonumber(f[3] or 0)
+  fence = (fence or call('INCRBY', P .. 'fence', count) - count) + 1
+  if kind == 'RUN' then
+    ver = ver + 1
+    call('HSET', key, 'own', consumer, 'fence', fence, 'st', 'running', 'ver',
+      ver, 't0', f[9] or now)
+    say(id, ver, 'running')
+  else
+    call('HSET', key, 'own', consumer, 'fence', fence)
+  end
+  if str == 'n' then head = f[16] end
+  bytes = bytes + #(f[6] or '')
+  answer[#answer + 1] = { id, kind, f[2] or 0, ver + 1, fence, f[7] or 0,
+    f[17] or 0, strikes, str == 's' and 1 or 0, f[13] and 0 or 1,
+    f[9] or now, f[10] or '', f[5] or '', f[6] or '' }
+end
+
+local function take(str, n)
+  local key = stream(queue, str)
+  while n > 0 and bytes < most_bytes do
+    local entries = read(key, n < 16 and n or 16)
+    if entries.err then return entries end
+    if #entries == 0 then return nil end
+    for _, entry in ipairs(entries) do
+      local id = entry[2] and entry[2][2] or ''
+      local hash = P .. 'job:' .. id
+      local f = call('HMGET', hash, 'st', 'gen', 'ver', 'dl', 'meta', 'req',
+        'att', 'stk', 't0', 'err', 'cxl', 'parked', 'fence', 'ent', 'str',
+        'seq', 'tko')
+      if f[1] and f[14] == entry[1] and f[15] == str then
+        give(id, hash, str, f)
+        n = n - 1
+      else
+        call('XACK', key, 'w', entry[1])
+        call('XDEL', key, entry[1])
+      end
+    end
+  end
+  return nil
+end
+
+local failed
+if closing then
+  failed = take('c', count)
+else
+  if ARGV[4] == '1' then failed = take('s', 1) end
+  failed = failed or take('a', count - #answer + 1)
+  failed = failed or take('n', count - #answer + 1)
+  if head then call('HSET', P .. 'head', queue, head) end
+end
+if failed then return failed end
+if #answer - 1 < count and bytes < most_bytes then
+  call('SET', P .. 'idle:' .. queue, '1', 'NX')
+end
+return answer

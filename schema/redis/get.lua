@@ -1,0 +1,11 @@
+#!lua flags=no-writes,allow-oom
+-- One job in flight as a reader sees it, and how far its queue is.
+--
+-- KEYS[1] prefix
+-- ARGV: 1 id, 2 ... the fields wanted; the first is the queue
+-- Answer: {head or nothing, {field, ...}}
+--
+-- Reads only: cut or sent twice, nothing changes.
+local f = redis.call('HMGET', KEYS[1] .. 'job:' .. ARGV[1],
+  unpack(ARGV, 2))
+return { f[1] and redis.call('HGET', KEYS[1] .. 'head', f[1]) or false, f }

@@ -1,0 +1,51 @@
+#!lua flags=no-writes,allow-oom
+-- uses: prelude
+-- Numbers for gauges: a few calls per queue, whatever the number of jobs.
+--
+-- KEYS[1] prefix
+-- Answer: {jobs, bytes, retrying, closing, dead, submitted, live consumers,
+--   now_ms, {scope, hold, ...}, {name, waiting, running, oldest id, ...},
+--   the text of INFO memory}
+--
+-- Reads only: cut or sent twice, nothing changes.
+local submitted = -tonumber(call('GET', P .. 'replayed') or 0)
+local live, queues = 0, {}
+
+for _, beats in ipairs(call('HVALS', P .. 'beat')) do
+  if beats ~= 'gone' then live = live + 1 end
+end
+
+-- Entries, pending ones, and the id of the first that waits.
+local function look(key)
+  local len = call('XLEN', key)
+  if len == 0 then return 0, 0, '' end
+  local pending, from = 0, '-'
+  local groups = redis.pcall('XINFO', 'GROUPS', key)
+  if not groups.err and groups[1] then
+    local g = {}
+    for i = 1, #groups[1], 2 do g[groups[1][i]] = groups[1][i + 1] end
+    pending, from = g['pending'], '(' .. g['last-delivered-id']
+  end
+  local first = call('XRANGE', key, from, '+', 'COUNT', 1)[1]
+  return len, pending, first and first[2][2] or ''
+end
+
+local seqs = call('HGETALL', P .. 'seq')
+for i = 1, #seqs, 2 do
+  local waiting, running, oldest = 0, 0, ''
+  submitted = submitted + seqs[i + 1]
+  for _, str in ipairs({ 'n', 'a', 's' }) do
+    local len, pending, first = look(stream(seqs[i], str))
+    waiting, running = waiting + len - pending, running + pending
+    if first ~= '' and (oldest == '' or first < oldest) then
+      oldest = first
+    end
+  end
+  for _, v in ipairs({ seqs[i], waiting, running, oldest }) do
+    queues[#queues + 1] = v
+  end
+end
+return { call('ZCARD', P .. 'ids'), tonumber(call('GET', P .. 'bytes') or 0),
+  call('ZCARD', P .. 'retry'), call('XLEN', P .. 'q:closing'),
+  call('XLEN', P .. 'dead'), submitted, live, clock_ms(),
+  call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory') }
