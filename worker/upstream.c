@@ -71,6 +71,9 @@ upstream_new(const struct config *config, const char **error)
         }
     } else if (config->api_key != NULL) {
         upstream->key = memory_dup(config->api_key);
+    } else if (config->simulated) {
+        /* The simulator wants a key as Claude does; any will do. */
+        upstream->key = memory_dup("simulated");
     }
     return upstream;
 }
