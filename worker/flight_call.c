@@ -110,6 +110,11 @@ flight_call(struct flight *flight)
         flight_end(flight, JOB_FAILED);
         return;
     }
+    /* The right to probe lasts as long as the call may. */
+    if (flight->probe &&
+        queue_probe(worker->service->queue, flight->probe_scope,
+            flight->consumer, meta->timeout_ms, NULL, NULL) != 0)
+        log_debug("probe_not_renewed", LOG_TEXT("job", flight->result.id));
     flight_move(flight, FLIGHT_CALLING);
     send_request(flight, stream,
         left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
@@ -161,6 +166,16 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
     hold(worker, scope, "open", breaker_open_ms(breaker, random_bits()),
         outcome->info->text);
+}
+
+/* Whoever is next may probe: this one has its answer. */
+static void
+release_probe(const struct flight *flight)
+{
+    if (flight->probe &&
+        queue_probe(flight->worker->service->queue, flight->probe_scope,
+            flight->consumer, 1, NULL, NULL) != 0)
+        log_debug("probe_not_released", LOG_TEXT("job", flight->result.id));
 }
 
 static void
@@ -324,6 +339,7 @@ on_reply(void *arg, struct claude_reply *reply)
     gauges_call(flight->worker, flight->result.model, reply);
     update_breaker(flight, outcome);
     update_holds(flight, outcome);
+    release_probe(flight);
     if (outcome->counts_as_attempt || outcome->verdict == OUTCOME_SUCCEEDED)
         flight->result.attempts = flight->attempts + 1;
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&

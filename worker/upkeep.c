@@ -344,10 +344,10 @@ on_notice(void *arg, enum queue_notice notice)
 {
     struct upkeep *upkeep = arg;
 
-    if (notice == QUEUE_NOTICE_HOLD || notice == QUEUE_NOTICE_GAP) {
+    if (notice == QUEUE_NOTICE_HOLD || notice == QUEUE_NOTICE_GAP)
         tick(upkeep);
-        beat(upkeep); /* a cancel is told by the beat */
-    }
+    if (notice == QUEUE_NOTICE_ABORT || notice == QUEUE_NOTICE_GAP)
+        beat(upkeep);
     if (notice == QUEUE_NOTICE_WAKE || notice == QUEUE_NOTICE_GAP)
         worker_wake_all(upkeep->worker);
 }

@@ -184,6 +184,8 @@ ask_done(struct ask *ask)
 {
     ask->queue->asking = false;
     ask->queue->worker->asked -= ask->count;
+    if (ask->how == HOLDS_PROBE)
+        ask->queue->worker->probe_asks--;
     memory_free(ask);
 }
 
@@ -256,6 +258,26 @@ ask_new(struct worker_queue *queue, unsigned count)
     return ask;
 }
 
+/* One probe at a time: the lock in Redis keeps other workers out, and this
+ * keeps us from asking twice. */
+static bool
+is_probing(const struct worker *worker, const char *scope)
+{
+    static const enum flight_state states[] = {FLIGHT_CLAIMED, FLIGHT_CALLING};
+    const struct flight *flight;
+
+    if (worker->probe_asks > 0)
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        TAILQ_FOREACH(flight, &worker->flights[states[i]], link)
+        {
+            if (flight->probe && strcmp(flight->probe_scope, scope) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Asks one queue for what may start. False: only quota was missing. */
 static bool
 claim_from(struct worker_queue *queue, unsigned slots)
@@ -267,7 +289,8 @@ claim_from(struct worker_queue *queue, unsigned slots)
     unsigned count;
 
     holds_judge(worker->holds, queue->name, now_ms, &verdict);
-    if (verdict.answer == HOLDS_STOP)
+    if (verdict.answer == HOLDS_STOP ||
+        (verdict.answer == HOLDS_PROBE && is_probing(worker, verdict.scope)))
         return true;
     count = slots < CLAIM_MAX ? slots : CLAIM_MAX;
     count = governor_grant(worker->governor, verdict.bucket, now_ms, count);
@@ -276,10 +299,13 @@ claim_from(struct worker_queue *queue, unsigned slots)
     ask = ask_new(queue, verdict.answer == HOLDS_PROBE ? 1 : count);
     ask->how = verdict.answer;
     ask->verdict = verdict;
-    if (verdict.answer != HOLDS_PROBE)
+    if (verdict.answer != HOLDS_PROBE) {
         ask_claim(ask);
-    else if (queue_probe(worker->service->queue, verdict.scope,
-                 worker->consumer, PROBE_CLAIM_MS, on_probe, ask) != 0)
+        return true;
+    }
+    worker->probe_asks++;
+    if (queue_probe(worker->service->queue, verdict.scope, worker->consumer,
+            PROBE_CLAIM_MS, on_probe, ask) != 0)
         ask_done(ask);
     return true;
 }

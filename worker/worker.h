@@ -75,6 +75,7 @@ struct worker {
     bool suspect_held;
     bool store_trouble; /* a commit failed: nothing is claimed */
     unsigned asked; /* jobs asked for in claims on their way */
+    unsigned probe_asks; /* of them, to probe */
     unsigned round; /* of claiming, for the order of lanes */
     unsigned live_workers;
     struct flight_list flights[FLIGHT_STATES];

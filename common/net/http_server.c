@@ -2,13 +2,14 @@
 
 #include <assert.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include "common/base/clock.h"
 #include "common/net/http_server_impl.h"
 
 #define TICK_MIN_MS 5
 #define TICK_MAX_MS 250
+/* How many idle connections are looked at for one that has asked nothing. */
+#define EVICT_TRIES 16
 
 static const struct http_limits default_limits = {
     .max_connections = 10000,
@@ -192,15 +193,6 @@ http_server_start_ticking(struct http_server *server)
     server->ticking = true;
 }
 
-/* A request that lies in the socket is answered before the end. */
-static bool
-conn_has_input(const struct http_conn *conn)
-{
-    char c;
-
-    return recv(conn->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 void
 http_server_drain(
     struct http_server *server, void (*on_drained)(void *arg), void *arg)
@@ -215,10 +207,25 @@ http_server_drain(
     server->drained_arg = arg;
     for (conn = TAILQ_FIRST(&server->idle); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, link);
-        if (!conn_has_input(conn))
+        if (!http_conn_has_input(conn))
             http_conn_kill(conn);
     }
     http_server_wake(server);
+}
+
+bool
+http_server_evict(struct http_server *server)
+{
+    struct http_conn *conn = TAILQ_FIRST(&server->idle);
+
+    for (int i = 0; i < EVICT_TRIES && conn != NULL; i++) {
+        if (!http_conn_has_input(conn)) {
+            http_conn_kill(conn);
+            return true;
+        }
+        conn = TAILQ_NEXT(conn, link);
+    }
+    return false;
 }
 
 void

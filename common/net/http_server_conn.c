@@ -22,6 +22,14 @@ http_conn_out_len(const struct http_conn *conn)
     return conn->out != NULL ? evbuffer_get_length(conn->out) : 0;
 }
 
+bool
+http_conn_has_input(const struct http_conn *conn)
+{
+    char c;
+
+    return recv(conn->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static bool
 conn_is_backed_up(const struct http_conn *conn)
 {

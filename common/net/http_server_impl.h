@@ -156,14 +156,15 @@ struct http_server {
 void http_server_wake(struct http_server *server);
 /* There is a connection: deadlines are looked at from now on. */
 void http_server_start_ticking(struct http_server *server);
+/* Makes room by closing the oldest idle connection that has sent nothing;
+ * false if there is none. */
+bool http_server_evict(struct http_server *server);
 
 /* --- http_server_listen.c --- */
 
 void http_listeners_close(struct http_server *server);
 /* A descriptor became free. */
 void http_listeners_resume(struct http_server *server);
-/* Makes room by closing the oldest idle connection; false if there is none. */
-bool http_server_evict(struct http_server *server);
 
 /* --- http_server_conn.c --- */
 
@@ -178,6 +179,9 @@ void http_conn_schedule(struct http_conn *conn);
 void http_conn_settle(struct http_conn *conn);
 /* What the clock has to say about a busy connection; may kill. */
 void http_conn_tick(struct http_conn *conn, int64_t now_ms);
+/* Whether bytes lie in its socket: a request that is not yet read is not
+ * dropped. */
+bool http_conn_has_input(const struct http_conn *conn);
 size_t http_conn_out_len(const struct http_conn *conn);
 void http_conn_write(struct http_conn *conn, const void *data, size_t len);
 

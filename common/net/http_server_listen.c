@@ -155,17 +155,6 @@ bound_port(int fd)
     return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
 }
 
-bool
-http_server_evict(struct http_server *server)
-{
-    struct http_conn *oldest = TAILQ_FIRST(&server->idle);
-
-    if (oldest == NULL)
-        return false;
-    http_conn_kill(oldest);
-    return true;
-}
-
 static int
 open_reserve(void)
 {

@@ -43,15 +43,14 @@ peer_close(struct peer *peer)
     buffer_clear(&peer->in);
 }
 
-static bool
+bool
 peer_read(struct peer *peer)
 {
-    char *to = buffer_reserve(&peer->in, 64 * 1024);
-    ssize_t n = recv(peer->fd, to, 64 * 1024, MSG_DONTWAIT);
+    static char block[64 * 1024];
+    ssize_t n = recv(peer->fd, block, sizeof(block), MSG_DONTWAIT);
 
     if (n > 0) {
-        peer->in.len += (size_t)n;
-        peer->in.data[peer->in.len] = '\0';
+        buffer_append(&peer->in, block, (size_t)n);
         return true;
     }
     if (n == 0)
@@ -150,29 +149,41 @@ peer_header(const struct peer_reply *reply, const char *name)
     return value;
 }
 
-/* Moves a complete chunked body over; false while it is not. */
-static bool
-take_chunked(struct peer *peer, size_t at, struct buffer *body)
+/* Walks the chunks from `at`; the end of the last one, or 0 while it is not
+ * there. `body` (may be NULL) takes the data. */
+static size_t
+walk_chunks(const struct peer *peer, size_t at, struct buffer *body)
 {
-    buffer_reset(body);
     for (;;) {
         const char *from = peer->in.data + at;
         const char *lf = memchr(from, '\n', peer->in.len - at);
         size_t size, skip;
 
         if (lf == NULL)
-            return false;
+            return 0;
         size = strtoul(from, NULL, 16);
         skip = (size_t)(lf - from) + 1;
         if (peer->in.len - at < skip + size + 2)
-            return false;
-        buffer_append(body, from + skip, size);
+            return 0;
+        if (body != NULL)
+            buffer_append(body, from + skip, size);
         at += skip + size + 2;
-        if (size == 0) {
-            buffer_consume(&peer->in, at);
-            return true;
-        }
+        if (size == 0)
+            return at;
     }
+}
+
+/* Moves a complete chunked body over; false while it is not. */
+static bool
+take_chunked(struct peer *peer, size_t at, struct buffer *body)
+{
+    size_t end = walk_chunks(peer, at, NULL);
+
+    if (end == 0)
+        return false;
+    (void)walk_chunks(peer, at, body);
+    buffer_consume(&peer->in, end);
+    return true;
 }
 
 /* Whether a whole answer was there and is now in *reply. */

@@ -38,6 +38,8 @@ void peer_send_text(struct peer *peer, const char *text);
 size_t peer_try_send(struct peer *peer, const void *data, size_t len);
 /* Reads what is there and turns the loop once. */
 void peer_turn(struct peer *peer);
+/* Reads what is there, without waiting; false if there was nothing. */
+bool peer_read(struct peer *peer);
 /* Waits for the next answer. `to_head`: it has no body. */
 void peer_reply(struct peer *peer, bool to_head, struct peer_reply *reply);
 /* Waits until the server has closed its side. */

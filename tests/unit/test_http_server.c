@@ -497,7 +497,7 @@ a_handler_may_pause_the_body(void **state)
         "Content-Length: 8388608\r\n\r\n");
     for (int i = 0; i < 300; i++) {
         at += peer_try_send(&peer, data + at, len - at);
-        peer_turn(&peer);
+        event_base_loop(http_fixture.base, EVLOOP_NONBLOCK);
     }
     assert_non_null(http_fixture.paused);
     assert_true(http_fixture.streamed < 200000);
