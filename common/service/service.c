@@ -16,6 +16,7 @@
 #include "common/store/store.h"
 
 #define EXIT_INTERRUPTED 130
+#define FLUSH_MS 200
 
 /* --- opening --- */
 
@@ -345,6 +346,20 @@ fail:
     return NULL;
 }
 
+/* What was sent last (parts of bodies to throw away, a worker's farewell)
+ * gets its answer, if Redis is quick. */
+static void
+flush_redis(struct service *service)
+{
+    int64_t end_ms = clock_mono_ms() + FLUSH_MS;
+    struct timeval step = {0, 10000};
+    while (redis_get_state(service->redis) == REDIS_READY &&
+        redis_in_flight(service->redis) > 0 && clock_mono_ms() < end_ms) {
+        event_base_loopexit(service->base, &step);
+        event_base_loop(service->base, EVLOOP_ONCE);
+    }
+}
+
 /* The store first: its last callbacks may still talk to Redis. */
 static void
 disconnect(struct service *service)
@@ -357,6 +372,7 @@ disconnect(struct service *service)
     service->store = NULL;
     if (service->redis == NULL)
         return;
+    flush_redis(service);
     queue_free(service->queue);
     redis_free(service->redis);
     service->queue = NULL;

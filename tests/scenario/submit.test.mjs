@@ -364,7 +364,8 @@ describe('submit', () => {
     assert.doesNotMatch(text, /job_0/);
   });
 
-  test('tells neither prompts nor keys in its logs', () => {
+  test('ends in good order and tells neither prompts nor keys', async () => {
+    assert.deepEqual(await submitter.stop(), { code: 0, signal: null });
     assert.match(submitter.stderr(), /"event":"job_accepted"/);
     assert.match(submitter.stderr(), /"event":"submit_rejected"/);
     assert.doesNotMatch(submitter.stderr(), new RegExp(CANARY));
