@@ -182,7 +182,8 @@ void http_reply_start(struct http_request *req, unsigned status,
 bool http_reply_chunk(struct http_request *req, const void *data, size_t len);
 void http_reply_end(struct http_request *req);
 /* Writes what was given so far and breaks the connection in the middle (the
- * simulator's cut answers). Also instead of any reply. */
+ * simulator's cut answers). Also instead of any reply; then there is no
+ * on_answer. */
 void http_reply_abort(struct http_request *req);
 /* Claude's error type for a status, such as "not_found_error". */
 const char *http_error_type(unsigned status);

@@ -268,8 +268,14 @@ conn_take_input(struct http_conn *conn, const char *data, size_t len)
 
     if (stash_len(conn) == 0)
         used = conn_take(conn, data, len);
-    if (used < len)
-        buffer_append(&conn->stash, data + used, len - used);
+    if (used == len)
+        return;
+    /* A client that is always ahead must not make it grow for ever. */
+    if (conn->stash_at >= STASH_MAX) {
+        buffer_consume(&conn->stash, conn->stash_at);
+        conn->stash_at = 0;
+    }
+    buffer_append(&conn->stash, data + used, len - used);
 }
 
 static void

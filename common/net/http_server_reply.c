@@ -244,7 +244,7 @@ reply_complete(struct http_request *req)
     assert(!req->ended);
     req->ended = true;
     req->on_gone = NULL;
-    if (hooks->on_answer != NULL)
+    if (hooks->on_answer != NULL && req->status != 0)
         hooks->on_answer(hooks->arg, method_name(req->parser.head.method),
             req->route != NULL ? req->route->path : NULL, req->status,
             clock_mono_us() - req->began_us, req->sent);

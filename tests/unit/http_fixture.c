@@ -332,6 +332,18 @@ http_fixture_wait(const unsigned *count, unsigned want)
     }
 }
 
+void
+http_fixture_wait_alone(void)
+{
+    int64_t began = clock_mono_ms();
+
+    while (http_fixture_stats().connections > 0) {
+        event_base_loop(http_fixture.base, EVLOOP_NONBLOCK);
+        poll(NULL, 0, 1);
+        assert_true(clock_mono_ms() - began < PEER_PATIENCE_MS);
+    }
+}
+
 static void
 on_nothing(evutil_socket_t fd, short what, void *arg)
 {

@@ -56,6 +56,8 @@ void http_fixture_dial(struct peer *peer);
 struct http_server_stats http_fixture_stats(void);
 /* Turns the loop until *count reaches `want`. */
 void http_fixture_wait(const unsigned *count, unsigned want);
+/* Turns the loop until the server has no connection. */
+void http_fixture_wait_alone(void);
 /* Turns the loop for some milliseconds; how often it came round. */
 unsigned http_fixture_turn_for(int64_t ms);
 
