@@ -64,7 +64,7 @@ sqlite3_stmt *sqlite_prepare(sqlite3 *db, const char *sql) MUST_CHECK;
 void sqlite_bind_text(sqlite3_stmt *stmt, int at, const char *text);
 /* Steps a statement that gives no rows, resets it. SQLITE_DONE or an error. */
 int sqlite_run(sqlite3_stmt *stmt) MUST_CHECK;
-/* A primary result code in the store's words. */
+/* An (extended) result code in the store's words. */
 enum store_status sqlite_status(int rc);
 /* Logs what the last call on db said, without data. */
 void sqlite_log(sqlite3 *db, const char *event);
@@ -128,6 +128,7 @@ struct sqlite_writer {
     sqlite3 *db;
     char *path;
     struct sqlite_lock lock;
+    int64_t lock_wait_ms; /* SQLITE_BUSY_MS */
     int wal_pages; /* in the write-ahead log after the last commit */
     int copied_pages; /* of them, by the last checkpoint */
     sqlite3_stmt *statements[WRITE_STATEMENTS];

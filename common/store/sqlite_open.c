@@ -91,7 +91,7 @@ set_pragmas(sqlite3 *db, const char *cache)
         "PRAGMA mmap_size = 0;"
         "PRAGMA wal_autocheckpoint = 0;"
         "PRAGMA synchronous = FULL;"
-        "PRAGMA secure_delete = FAST;"
+        "PRAGMA secure_delete = ON;"
         "PRAGMA temp_store = MEMORY;"
         "PRAGMA cell_size_check = ON;",
         NULL, NULL, NULL);

@@ -42,6 +42,8 @@ sqlite_run(sqlite3_stmt *stmt)
 enum store_status
 sqlite_status(int rc)
 {
+    if (rc == SQLITE_IOERR_SHMSIZE)
+        return STORE_FULL;
     switch (rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_DONE:

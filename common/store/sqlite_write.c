@@ -87,6 +87,8 @@ static void
 end_if_unsafe(struct sqlite_writer *writer, int rc)
 {
     int primary = rc & 0xff;
+    if (rc == SQLITE_IOERR_SHMSIZE) /* no room for the -shm file to grow */
+        return;
     if (primary != SQLITE_IOERR && primary != SQLITE_CORRUPT &&
         primary != SQLITE_NOTADB && primary != SQLITE_NOMEM)
         return;
@@ -328,6 +330,7 @@ sqlite_writer_open(const char *path, char *error, size_t size)
         return NULL;
     }
     writer->path = memory_dup(path);
+    writer->lock_wait_ms = SQLITE_BUSY_MS;
     sqlite3_wal_hook(writer->db, on_wal, writer);
     return writer;
 }
@@ -361,7 +364,7 @@ void
 sqlite_writer_run(void *arg, struct store_work **group, size_t count)
 {
     struct sqlite_writer *writer = arg;
-    if (sqlite_lock_take(&writer->lock, SQLITE_BUSY_MS) != 0) {
+    if (sqlite_lock_take(&writer->lock, writer->lock_wait_ms) != 0) {
         log_warn("store_lock_busy", LOG_INT("waiting", count));
         answer_all(group, count, STORE_BUSY);
         return;
