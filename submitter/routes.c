@@ -66,6 +66,7 @@ submitter_new(struct service *service)
     submitter->service = service;
     submitter->limits = admission_limits_make(
         service->config->max_queued_jobs, service->config->max_queued_bytes, 0);
+    submit_open_links(submitter);
     submitter->stats_timer =
         event_new(service->base, -1, EV_PERSIST, on_stats_timer, submitter);
     event_add(submitter->stats_timer, &every);
@@ -77,6 +78,7 @@ submitter_free(struct submitter *submitter)
 {
     if (submitter == NULL)
         return;
+    submit_close_links(submitter);
     assert(submitter->submits == NULL);
     event_free(submitter->stats_timer);
     memory_free(submitter);

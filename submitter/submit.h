@@ -37,8 +37,17 @@
 #define SUBMIT_DEADLINE_MS 5000
 #define SUBMIT_AGAIN_MS 100
 
+/* Besides the service's own connection to Redis. */
+#define SUBMIT_LINKS 7
+
+struct submit_link {
+    struct redis *redis;
+    struct queue *queue;
+};
+
 struct submitter {
     struct service *service;
+    struct submit_link links[SUBMIT_LINKS];
     struct event *stats_timer;
     bool stats_asked;
     struct admission_load load;
@@ -98,6 +107,18 @@ void submit_start_body(struct submit *submit);
 void submit_on_body(struct http_request *req, struct slice data);
 void submit_on_end(struct http_request *req);
 void submit_clear_body(struct submit *submit);
+
+/* --- submit_link.c --- */
+/*
+ * Redis reads at most 16 KB from one connection in a turn of its loop, and
+ * writes its log to the disk once a turn: on one connection ten enqueues
+ * share that write, on eight eighty do.
+ */
+void submit_open_links(struct submitter *submitter);
+/* Callbacks that are due run. */
+void submit_close_links(struct submitter *submitter);
+/* The one with the least to do that is ready, else the service's. */
+struct queue *submit_pick_queue(const struct submitter *submitter);
 
 /* --- submit_queue.c --- */
 /* The body is complete and all parts are stored. */

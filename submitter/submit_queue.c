@@ -303,7 +303,7 @@ enqueue(struct submit *submit)
     const struct submitter *owner = submit->owner;
     struct queue_limits limits = {.max_jobs = owner->limits.max_jobs,
         .max_bytes = owner->limits.max_bytes};
-    if (queue_enqueue(queue_of(submit), submit->id, &submit->meta,
+    if (queue_enqueue(submit_pick_queue(owner), submit->id, &submit->meta,
             buffer_slice(&submit->body), &limits, on_enqueued, submit) == 0) {
         submit->sent = true;
         submit->callbacks++;

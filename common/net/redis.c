@@ -55,7 +55,8 @@ static void
 set_state(struct redis *redis, enum redis_state state, const char *reason)
 {
     bool changed = redis->state != state;
-    bool news = changed || strcmp(redis->reason, reason) != 0;
+    bool news = !redis->options.quiet &&
+        (changed || strcmp(redis->reason, reason) != 0);
 
     redis->state = state;
     text_copy(redis->reason, sizeof(redis->reason), slice_of(reason));

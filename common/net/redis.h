@@ -37,6 +37,8 @@ struct redis_options {
     int64_t command_timeout_ms; /* 0: 2,000; then the connection is dropped */
     int64_t reconnect_max_ms; /* 0: 2,000; first try after ~50 ms */
     bool skip_durability_checks; /* benchmarks and unit tests only */
+    /* One of several to the same server: its states are not logged. */
+    bool quiet;
     /* Runs from the loop on every change of state. May be NULL. */
     void (*on_state)(void *arg, enum redis_state state);
     void *arg;
