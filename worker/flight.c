@@ -72,8 +72,12 @@ flight_set_error(
     struct flight *flight, const char *class_name, const char *message)
 {
     struct job_error *error = &flight->error;
+    unsigned calls = error->calls;
+    unsigned unknown_calls = error->unknown_calls;
 
     memset(error, 0, sizeof(*error));
+    error->calls = calls;
+    error->unknown_calls = unknown_calls;
     text_copy(
         error->class_name, sizeof(error->class_name), slice_of(class_name));
     text_copy(error->message, sizeof(error->message), slice_of(message));
@@ -362,7 +366,8 @@ fill(struct flight *flight, struct queue_claim *claim,
     result->version = claim->version + 1;
     result->started_ms = claim->started_ms;
     result->attempts = claim->attempts;
-    result->unknown_calls = claim->takeovers;
+    /* A worker that died may have had a call in flight. */
+    result->unknown_calls = claim->takeovers + claim->error.unknown_calls;
     result->cost_usd_nanos = -1;
     result->meta = claim->meta;
     memset(&claim->meta, 0, sizeof(claim->meta));
@@ -372,6 +377,10 @@ fill(struct flight *flight, struct queue_claim *claim,
 static void
 begin_kind(struct flight *flight)
 {
+    if (flight->result.meta.model[0] == '\0') {
+        corrupt(flight); /* what Redis holds cannot be read */
+        return;
+    }
     switch (flight->kind) {
     case QUEUE_CLAIM_RUN:
         if (flight->first)

@@ -257,7 +257,7 @@ delay(struct flight *flight, const struct outcome *outcome)
 {
     const struct job_meta *meta = &flight->result.meta;
     int64_t now_ms = clock_wall_ms();
-    int64_t next_ms = retry_next_ms(flight->worker->retry, flight->attempts + 1,
+    int64_t next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
         random_bits(), now_ms, outcome->retry_at_ms);
 
     if (outcome->counts_as_attempt &&
@@ -293,7 +293,7 @@ log_call(const struct flight *flight, const struct claude_reply *reply)
         LOG_FIELDS(LOG_TEXT("job", flight->result.id),
             LOG_TEXT("tenant", flight->result.meta.tenant),
             LOG_TEXT("model", flight->result.model),
-            LOG_INT("attempt", flight->attempts + 1),
+            LOG_INT("call", flight->error.calls),
             LOG_INT("status", reply->status),
             LOG_TEXT("class", outcome->info->name),
             LOG_TEXT("error_type",
@@ -334,6 +334,7 @@ on_reply(void *arg, struct claude_reply *reply)
     const struct outcome *outcome = &reply->outcome;
 
     flight->call = NULL;
+    flight->error.calls++;
     settle_quota(flight, reply);
     log_call(flight, reply);
     gauges_call(flight->worker, flight->result.model, reply);
@@ -343,7 +344,9 @@ on_reply(void *arg, struct claude_reply *reply)
     if (outcome->counts_as_attempt || outcome->verdict == OUTCOME_SUCCEEDED)
         flight->result.attempts = flight->attempts + 1;
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&
-        outcome->info->may_be_billed)
+        outcome->info->may_be_billed) {
         flight->result.unknown_calls++;
+        flight->error.unknown_calls++;
+    }
     follow_verdict(flight, reply);
 }

@@ -210,15 +210,16 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
 {
     struct ask *ask = arg;
     struct worker *worker = ask->queue->worker;
+    bool known = status == QUEUE_OK || status == QUEUE_BROKEN;
 
     /* A name that was given up while this was on its way owns nothing; the
      * jobs come back with its takeover. */
-    if (status == QUEUE_OK && strcmp(ask->consumer, worker->consumer) == 0)
+    if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
-    if (status == QUEUE_OK)
+    if (known)
         ask->queue->may_have_work = count > 0;
     ask_done(ask);
-    if (status == QUEUE_OK)
+    if (known)
         worker_claim_soon(worker, 0);
 }
 

@@ -89,6 +89,8 @@ struct job_error {
     unsigned status; /* HTTP status, 0 if there was none */
     char request_id[80]; /* Claude's, or "" */
     int64_t at_ms;
+    unsigned calls; /* of this generation so far, every outcome */
+    unsigned unknown_calls; /* of them, whose outcome nobody knows */
     char message[1025]; /* cleaned of control characters */
 };
 void job_error_encode(const struct job_error *error, struct buffer *out);

@@ -23,6 +23,8 @@ static const struct job_json_field fields[] = {
     FIELD("s", UINT, status, 99999),
     TEXT("r", request_id),
     FIELD("a", I64, at_ms, MS_MAX),
+    FIELD("n", UINT, calls, UINT32_MAX),
+    FIELD("u", UINT, unknown_calls, UINT32_MAX),
     TEXT("m", message),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))

@@ -153,7 +153,9 @@ put_outcome(const struct job_result *result, struct buffer *out)
         put_cost(out, result->cost_usd_nanos);
     else
         put_null(out, "cost_usd");
-    put_u64(out, "unknown_calls", result != NULL ? result->unknown_calls : 0);
+    put_u64(out, "unknown_calls",
+        result != NULL ? result->unknown_calls
+                       : view->takeovers + view->error.unknown_calls);
 }
 
 static void
