@@ -141,8 +141,9 @@ put_usage(struct buffer *out, const struct job_usage *usage)
 }
 
 static void
-put_outcome(const struct job_result *result, struct buffer *out)
+put_outcome(const struct job_view *view, struct buffer *out)
 {
+    const struct job_result *result = view->result;
     static const struct job_usage none;
     put_text(out, "stop_reason", result != NULL ? result->stop_reason : "");
     if (result != NULL && memcmp(&result->usage, &none, sizeof(none)) != 0)
@@ -232,7 +233,7 @@ job_view_encode(
     put_u64(out, "replays", view->generation);
     put_what(view, out);
     put_progress(view, out);
-    put_outcome(result, out);
+    put_outcome(view, out);
     put_error(&view->error, out);
     put_bool(out, "dead_letter", result != NULL && result->dead);
     put_bool(
