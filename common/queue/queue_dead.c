@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/queue/queue_private.h"
 
 #define LIST_MAX 1000
@@ -202,6 +203,8 @@ queue_replay(struct queue *queue, const struct job_result *result,
     void *arg)
 {
     const struct job_meta *meta = &result->meta;
+    int64_t for_ms = meta->expires_ms - meta->created_ms;
+    struct job_meta again = *meta; /* borrows what meta owns */
     struct replay_call *mine = queue_call_new(sizeof(*mine), on_replayed, arg);
     struct queue_args args = {0};
     struct buffer json = {0};
@@ -210,8 +213,9 @@ queue_replay(struct queue *queue, const struct job_result *result,
     int sent = -1;
 
     mine->on_replayed = callback;
+    again.expires_ms = clock_wall_ms() + for_ms;
     job_meta_queue(meta, name);
-    job_meta_encode(meta, &json);
+    job_meta_encode(&again, &json);
     if (meta->idempotency_key != NULL)
         buffer_printf(&idem, "%s:%s", meta->tenant, meta->idempotency_key);
     queue_args_text(&args, result->id);
@@ -222,7 +226,7 @@ queue_replay(struct queue *queue, const struct job_result *result,
     queue_args_slice(&args, meta->parts == 0 ? body : SLICE_NULL);
     queue_args_int(&args, (int64_t)meta->stored_bytes);
     queue_args_int(&args, meta->parts);
-    queue_args_int(&args, meta->expires_ms - meta->created_ms);
+    queue_args_int(&args, for_ms);
     queue_args_slice(&args, buffer_slice(&idem));
     queue_args_text(&args, meta->sha256);
     sent = queue_call_script(

@@ -1,0 +1,221 @@
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "status-api/numbers.h"
+#include "status-api/reason.h"
+#include "status-api/status.h"
+
+/* What a worker calls its only pool. */
+#define POOL_DEFAULT "default"
+#define POOLS_MAX 64
+
+static void
+put_hold(const struct queue_hold *hold, struct buffer *out)
+{
+    struct buffer text = {0};
+    char until[CLOCK_TEXT_SIZE];
+    reason_hold_text(hold, &text);
+    buffer_append_text(out, "{\"scope\":");
+    buffer_append_json(out, slice_of(hold->scope));
+    buffer_append_text(out, ",\"kind\":");
+    buffer_append_json(out, slice_of(hold->kind));
+    buffer_append_text(out, ",\"until\":");
+    if (hold->until_ms > 0) {
+        clock_format_ms(hold->until_ms, until);
+        buffer_append_json(out, slice_of(until));
+    } else {
+        buffer_append_text(out, "null");
+    }
+    buffer_append_text(out, ",\"reason\":");
+    buffer_append_json(out, slice_of(hold->reason));
+    buffer_append_text(out, ",\"text\":");
+    buffer_append_json(out, buffer_slice(&text));
+    buffer_append_char(out, '}');
+    buffer_clear(&text);
+}
+
+/* The holds for which `covers` says so, as an array. Returns how many. */
+static unsigned
+put_holds(const struct queue_stats *stats, const char *name,
+    bool (*covers)(const struct queue_hold *hold, const char *name),
+    struct buffer *out)
+{
+    unsigned count = 0;
+    buffer_append_text(out, "\"holds\":[");
+    for (size_t i = 0; i < stats->hold_count; i++) {
+        if (!covers(&stats->holds[i], name))
+            continue;
+        if (count++ > 0)
+            buffer_append_char(out, ',');
+        put_hold(&stats->holds[i], out);
+    }
+    buffer_append_char(out, ']');
+    return count;
+}
+
+static bool
+covers_lane(const struct queue_hold *hold, const char *name)
+{
+    return strncmp(hold->scope, "lane:", 5) == 0 &&
+        strcmp(hold->scope + 5, name) == 0;
+}
+
+/* The pool part of "pool:NAME" and "bucket:NAME/BUCKET". */
+static struct slice
+pool_of(const struct queue_hold *hold)
+{
+    struct slice rest = slice_of(hold->scope);
+    struct slice what = slice_split(&rest, ':');
+    if (slice_equal_text(what, "pool"))
+        return rest;
+    return slice_equal_text(what, "bucket") ? slice_split(&rest, '/')
+                                            : SLICE_NULL;
+}
+
+static bool
+covers_pool(const struct queue_hold *hold, const char *name)
+{
+    return slice_equal_text(pool_of(hold), name);
+}
+
+static void
+put_queue(const struct queue_numbers *queue, struct buffer *out)
+{
+    int64_t age = clock_wall_ms() - queue->oldest_ms;
+    buffer_append_text(out, "{\"name\":");
+    buffer_append_json(out, queue->name);
+    buffer_append_text(out, ",\"waiting\":");
+    buffer_append_u64(out, queue->waiting);
+    buffer_append_text(out, ",\"running\":");
+    buffer_append_u64(out, queue->running);
+    buffer_append_text(out, ",\"oldest_waiting_seconds\":");
+    if (queue->oldest_ms > 0)
+        buffer_append_i64(out, age > 0 ? age / 1000 : 0);
+    else
+        buffer_append_text(out, "null");
+    buffer_append_char(out, '}');
+}
+
+static void
+put_lane(const struct queue_stats *stats, const char *name, struct buffer *out)
+{
+    uint64_t waiting = 0, running = 0;
+    unsigned count = 0;
+    buffer_append_text(out, "{\"object\":\"lane\",\"name\":");
+    buffer_append_json(out, slice_of(name));
+    buffer_append_text(out, ",\"queues\":[");
+    for (size_t i = 0; i < stats->queue_count; i++) {
+        struct slice rest = stats->queues[i].name;
+        if (!slice_equal_text(slice_split(&rest, ':'), name))
+            continue;
+        if (count++ > 0)
+            buffer_append_char(out, ',');
+        put_queue(&stats->queues[i], out);
+        waiting += stats->queues[i].waiting;
+        running += stats->queues[i].running;
+    }
+    buffer_append_text(out, "],\"waiting\":");
+    buffer_append_u64(out, waiting);
+    buffer_append_text(out, ",\"running\":");
+    buffer_append_u64(out, running);
+    buffer_append_char(out, ',');
+    bool held = put_holds(stats, name, covers_lane, out) > 0;
+    buffer_printf(out, ",\"paused\":%s}", held ? "true" : "false");
+}
+
+static void
+put_total(const char *key, uint64_t value, struct buffer *out)
+{
+    buffer_printf(out, ",\"%s\":", key);
+    buffer_append_u64(out, value);
+}
+
+void
+lanes_handle(struct http_request *req, void *program)
+{
+    struct status *status = program;
+    const struct queue_stats *stats = numbers_get(status->numbers);
+    struct call call = {.status = status, .req = req};
+    struct buffer out = {0};
+    if (stats == NULL) {
+        call_unavailable(&call);
+        return;
+    }
+    buffer_append_text(&out, "{\"data\":[");
+    for (unsigned i = 0; i < JOB_LANES; i++) {
+        if (i > 0)
+            buffer_append_char(&out, ',');
+        put_lane(stats, job_lane_name((enum job_lane)i), &out);
+    }
+    buffer_append_char(&out, ']');
+    put_total("jobs", stats->jobs, &out);
+    put_total("bytes", stats->bytes, &out);
+    put_total("retrying", stats->retrying, &out);
+    put_total("closing", stats->closing, &out);
+    put_total("dead_letters", stats->dead, &out);
+    buffer_append_char(&out, '}');
+    call_json(&call, 200, &out);
+}
+
+/* --- pools --------------------------------------------------------------- */
+
+struct pool_names {
+    size_t count;
+    struct slice names[POOLS_MAX];
+};
+
+static void
+add_name(struct pool_names *names, struct slice name)
+{
+    if (name.len == 0 || name.len > 64 || names->count == POOLS_MAX)
+        return;
+    for (size_t i = 0; i < names->count; i++) {
+        if (slice_equal(names->names[i], name))
+            return;
+    }
+    names->names[names->count++] = name;
+}
+
+static void
+put_pool(const struct queue_stats *stats, struct slice name, struct buffer *out)
+{
+    char text[65];
+    text_copy(text, sizeof(text), name);
+    bool paused = false;
+    for (size_t i = 0; i < stats->hold_count; i++)
+        paused = paused ||
+            (stats->holds[i].scope[0] == 'p' &&
+                covers_pool(&stats->holds[i], text));
+    buffer_append_text(out, "{\"object\":\"pool\",\"name\":");
+    buffer_append_json(out, name);
+    buffer_printf(out, ",\"paused\":%s,", paused ? "true" : "false");
+    put_holds(stats, text, covers_pool, out);
+    buffer_append_char(out, '}');
+}
+
+void
+pools_handle(struct http_request *req, void *program)
+{
+    struct status *status = program;
+    const struct queue_stats *stats = numbers_get(status->numbers);
+    struct call call = {.status = status, .req = req};
+    struct pool_names names = {0};
+    struct buffer out = {0};
+    if (stats == NULL) {
+        call_unavailable(&call);
+        return;
+    }
+    add_name(&names, slice_of(POOL_DEFAULT));
+    for (size_t i = 0; i < stats->hold_count; i++)
+        add_name(&names, pool_of(&stats->holds[i]));
+    buffer_append_text(&out, "{\"data\":[");
+    for (size_t i = 0; i < names.count; i++) {
+        if (i > 0)
+            buffer_append_char(&out, ',');
+        put_pool(stats, names.names[i], &out);
+    }
+    buffer_append_char(&out, ']');
+    put_total("workers", stats->consumer_count, &out);
+    buffer_append_char(&out, '}');
+    call_json(&call, 200, &out);
+}

@@ -1,0 +1,107 @@
+#include "status-api/lookup.h"
+
+#include <string.h>
+
+#include "common/queue/queue.h"
+#include "status-api/status.h"
+
+struct lookup {
+    struct status *status;
+    char id[ID_SIZE];
+    enum store_part part;
+    bool redis_answered; /* and the job is not in flight */
+    bool deletion_asked;
+    void (*on_done)(void *arg, const struct lookup_result *result);
+    void *arg;
+};
+
+static void
+finish(struct lookup *lookup, const struct lookup_result *result)
+{
+    lookup->on_done(lookup->arg, result);
+    memory_free(lookup);
+}
+
+static enum lookup_outcome
+judge_row(const struct lookup *lookup, const struct job_result *row)
+{
+    if (lookup->deletion_asked || store_row_is_deleted(row))
+        return LOOKUP_DELETED;
+    if (row->state == JOB_FAILED && !lookup->redis_answered)
+        return LOOKUP_UNAVAILABLE;
+    return LOOKUP_FOUND;
+}
+
+static void
+on_row(void *arg, enum store_status status, const struct job_result *row,
+    struct slice bytes)
+{
+    struct lookup *lookup = arg;
+    struct job_view view;
+    struct lookup_result result = {.outcome = LOOKUP_UNAVAILABLE};
+    if (status == STORE_OK) {
+        result.outcome = judge_row(lookup, row);
+        result.tenant = row->meta.tenant[0] != '\0' ? row->meta.tenant : NULL;
+        job_view_from_result(row, &view);
+        result.view = &view;
+        result.bytes = bytes;
+    } else if (status == STORE_ABSENT && lookup->deletion_asked) {
+        result.outcome = LOOKUP_DELETED;
+    } else if (status == STORE_ABSENT && lookup->redis_answered) {
+        result.outcome = LOOKUP_ABSENT;
+    }
+    finish(lookup, &result);
+}
+
+static void
+ask_store(struct lookup *lookup)
+{
+    store_get(lookup->status->service->store, lookup->id, -1, lookup->part,
+        on_row, lookup);
+}
+
+static void
+on_deleted(void *arg, enum queue_status status)
+{
+    struct lookup *lookup = arg;
+    lookup->deletion_asked = status == QUEUE_OK;
+    if (status != QUEUE_OK && status != QUEUE_ABSENT)
+        lookup->redis_answered = false;
+    ask_store(lookup);
+}
+
+static void
+on_job(void *arg, enum queue_status status, const struct job_view *view)
+{
+    struct lookup *lookup = arg;
+    struct queue *queue = lookup->status->service->queue;
+    if (status == QUEUE_OK) {
+        struct lookup_result result = {.outcome = LOOKUP_FOUND,
+            .view = view,
+            .tenant = view->meta->tenant};
+        finish(lookup, &result);
+        return;
+    }
+    lookup->redis_answered = status == QUEUE_ABSENT;
+    if (status == QUEUE_ABSENT &&
+        queue_is_deleted(queue, lookup->id, on_deleted, lookup) == 0)
+        return;
+    if (status == QUEUE_ABSENT)
+        lookup->redis_answered = false;
+    ask_store(lookup);
+}
+
+void
+lookup_start(struct status *status, const char *id, enum store_part part,
+    void (*on_done)(void *arg, const struct lookup_result *result), void *arg)
+{
+    struct lookup *lookup = memory_zalloc(1, sizeof(*lookup));
+    lookup->status = status;
+    text_copy(lookup->id, sizeof(lookup->id), slice_of(id));
+    lookup->part = part;
+    lookup->on_done = on_done;
+    lookup->arg = arg;
+    if (!status_redis_usable(status) ||
+        queue_get(status->service->queue, lookup->id, on_job, lookup) != 0)
+        ask_store(lookup);
+}
