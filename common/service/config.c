@@ -286,13 +286,16 @@ load_environment(struct loader *loader)
 {
     for (const struct config_option *option = config_options;
          option->name != NULL; option++) {
-        const char *value = getenv(option->env);
+        char *value = getenv(option->env);
         bool has_value = value != NULL && value[0] != '\0';
         if (has_value)
             take_value(loader, option, slice_of(value),
                 CONFIG_ORIGIN_ENVIRONMENT, option->env);
         if (option->kind == CONFIG_SECRET) {
             load_secret_file(loader, option, has_value);
+            /* Also where /proc/PID/environ would show it. */
+            if (has_value)
+                explicit_bzero(value, strlen(value));
             unsetenv(option->env);
         }
     }
