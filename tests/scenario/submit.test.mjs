@@ -403,6 +403,57 @@ describe('submit: limits, keys, origins', () => {
     client.close();
   });
 
+  test('answers 429 when Redis has no memory left, and keeps what it has', async () => {
+    const redis = await startRedis({ args: ['--maxmemory', '24mb'] });
+    const client = redisClient(redis.socket);
+    await client.command('SET', `${P}install`, MARKER);
+    const submitter = await startSubmitter(redis,
+      { args: ['--max-queued-bytes', '1GiB'] });
+    const accepted = [];
+    let full = null;
+    for (let i = 0; i < 60 && full === null; i++) {
+      const noise = Array.from({ length: 24_000 }, (_, k) =>
+        createHash('sha256').update(`${i} ${k}`).digest('base64')).join('');
+      const answer = await post(submitter, message(noise));
+      if (answer.status === 202) accepted.push(answer.json.id);
+      else full = answer;
+    }
+    refused(full, 429, 'rate_limit_error', /full/);
+    assert.match(full.headers.get('retry-after'), /^[1-9]/);
+    assert.ok(accepted.length > 5);
+    for (const id of accepted) {
+      assert.equal(await client.command('EXISTS', `${P}job:${id}`), 1);
+    }
+    client.close();
+  });
+
+  test('bounds the long bodies that arrive at a time', async () => {
+    const redis = await startRedis();
+    const client = redisClient(redis.socket);
+    await client.command('SET', `${P}install`, MARKER);
+    const submitter = await startSubmitter(redis);
+    const sockets = Array.from({ length: 128 }, () => {
+      const socket = connect(submitter.port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.write('POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n'
+        + 'Content-Type: application/json\r\nContent-Length: 30000000\r\n\r\n'
+        + `{"message":"${'long '.repeat(20_000)}`);
+      return socket;
+    });
+    const long = message('x'.repeat(100_000));
+    const busy = await until(async () => {
+      const answer = await post(submitter, long);
+      return answer.status === 503 && answer;
+    }, { what: 'the refusal of one more' });
+    refused(busy, 503, 'api_error', /large/);
+    assert.match(busy.headers.get('retry-after'), /^[1-9]/);
+    assert.equal((await post(submitter, message('short'))).status, 202);
+    for (const socket of sockets) socket.destroy();
+    await until(async () => (await post(submitter, long)).status === 202,
+      { what: 'room for long bodies' });
+    client.close();
+  });
+
   test('wants a key with the scope when there is a file of keys', async () => {
     const redis = await startRedis();
     const client = redisClient(redis.socket);
