@@ -247,6 +247,24 @@ a_lock_that_stays_taken_is_busy(void **state)
 }
 
 static void
+one_holder_at_a_time_has_the_lock(void **state)
+{
+    (void)state;
+    struct sqlite_lock one, two;
+    assert_int_equal(sqlite_lock_init(&one, fixture.path), 0);
+    assert_int_equal(sqlite_lock_init(&two, fixture.path), 0);
+    assert_int_equal(sqlite_lock_take(&one, 0), 0);
+    assert_int_equal(sqlite_lock_take(&two, 0), -1);
+    assert_int_equal(sqlite_lock_take(&two, 5), -1);
+    sqlite_lock_drop(&one);
+    assert_int_equal(sqlite_lock_take(&two, 0), 0);
+    assert_int_equal(sqlite_lock_take(&one, 0), -1);
+    sqlite_lock_clear(&two); /* closing gives it back */
+    assert_int_equal(sqlite_lock_take(&one, 0), 0);
+    sqlite_lock_clear(&one);
+}
+
+static void
 the_lock_is_held_while_writing_and_not_between(void **state)
 {
     (void)state;
@@ -601,6 +619,7 @@ main(int argc, char **argv)
         TEST(of_two_processes_exactly_one_wins_each_row),
         TEST(a_kill_loses_no_acknowledged_row),
         TEST(a_lock_that_stays_taken_is_busy),
+        TEST(one_holder_at_a_time_has_the_lock),
         TEST(the_lock_is_held_while_writing_and_not_between),
         TEST(a_reader_waits_for_the_file_to_appear),
         TEST(foreign_files_are_refused_in_words),
