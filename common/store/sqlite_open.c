@@ -43,6 +43,11 @@ complain_sqlite(const struct complaint *to, sqlite3 *db, int rc)
     case SQLITE_NOTADB: complain(to, "this is not a SQLite database"); break;
     case SQLITE_READONLY:
     case SQLITE_PERM: complain(to, "no permission to write here"); break;
+    case SQLITE_CANTOPEN:
+        complain(to,
+            "cannot be opened or made; does its folder exist, and "
+            "may this user write there?");
+        break;
     case SQLITE_FULL: complain(to, "the disk is full"); break;
     case SQLITE_BUSY:
     case SQLITE_LOCKED: complain(to, "another program keeps it locked"); break;

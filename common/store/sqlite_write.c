@@ -245,9 +245,12 @@ transact(struct sqlite_writer *writer, struct store_work **group, size_t count)
     rc = do_all(writer, group, count);
     if (rc == SQLITE_OK)
         rc = run(writer, WRITE_COMMIT);
+    bool was_full = writer->full;
+    writer->full = sqlite_status(rc) == STORE_FULL;
     if (rc == SQLITE_OK)
         return rc;
-    sqlite_log(writer->db, "store_transaction_failed");
+    if (!was_full || !writer->full) /* said once, not for every row */
+        sqlite_log(writer->db, "store_transaction_failed");
     end_if_unsafe(writer, rc);
     /* A full disk rolls back by itself. */
     if (!sqlite3_get_autocommit(writer->db) &&

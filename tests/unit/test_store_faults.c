@@ -382,7 +382,7 @@ foreign_files_are_refused_in_words(void **state)
         assert_refused(other, modes[i], "belongs to another program");
         assert_refused(newer, modes[i], "newer longhaul");
     }
-    assert_refused("/nonexistent/folder/x.db", STORE_WRITE, "");
+    assert_refused("/nonexistent/x.db", STORE_WRITE, "does its folder exist");
     char error[512];
     assert_null(store_open(
         fixture.base, "postgresql://x", STORE_READ, error, sizeof(error)));
