@@ -290,6 +290,26 @@ the_lock_is_held_while_writing_and_not_between(void **state)
     sqlite_lock_clear(&lock);
 }
 
+static void
+a_symbolic_link_leads_to_the_same_lock(void **state)
+{
+    (void)state;
+    char link[300], lock[310];
+    struct job_result row;
+    struct store_fixture linked = fixture;
+    snprintf(link, sizeof(link), "%.200s/link.db", fixture.folder);
+    snprintf(lock, sizeof(lock), "%s.lock", link);
+    assert_int_equal(symlink(fixture.path, link), 0);
+    snprintf(linked.url, sizeof(linked.url), "sqlite:%s", link);
+    struct store *other = store_fixture_open_other(&linked, STORE_WRITE);
+    store_fixture_result(&row, 1, JOB_SUCCEEDED);
+    assert_int_equal(
+        store_fixture_commit(&fixture, other, &row, "1", ""), STORE_OK);
+    assert_int_equal(commit(&row, "2"), STORE_EXISTS);
+    assert_int_equal(access(lock, F_OK), -1);
+    store_close(other);
+}
+
 /* ---- a reader alone ---- */
 
 static void
@@ -621,6 +641,7 @@ main(int argc, char **argv)
         TEST(a_lock_that_stays_taken_is_busy),
         TEST(one_holder_at_a_time_has_the_lock),
         TEST(the_lock_is_held_while_writing_and_not_between),
+        TEST(a_symbolic_link_leads_to_the_same_lock),
         TEST(a_reader_waits_for_the_file_to_appear),
         TEST(foreign_files_are_refused_in_words),
         TEST(a_damaged_file_is_refused_in_words),
