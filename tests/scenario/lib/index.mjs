@@ -2,3 +2,4 @@
 export * from './process.mjs';
 export * from './redis.mjs';
 export * from './fake-claude.mjs';
+export * from './stack.mjs';
