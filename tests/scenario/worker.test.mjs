@@ -319,7 +319,7 @@ describe('trouble upstream', () => {
 
   test('an outage opens the breaker for both workers; a probe closes it',
     async () => {
-      await stack.claude.mode({ outage: true });
+      await stack.claude.mode({ outage: true, status: 529 });
       const before = stack.claude.ends().length;
       const ids = [];
       for (let i = 0; i < 60; i++) ids.push(await stack.submit('mock-ok'));

@@ -12,6 +12,23 @@ import { fileURLToPath } from 'node:url';
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
 const running = new Set();
+const spoken = []; // what every program said, for assertNoCanary()
+
+/** Planted in prompts (and so in answers) and keys; never to be seen in what
+ * a program logs. */
+export const CANARY = 'canary-7f3a';
+
+/** Fails when a canary is in the log of a program that was started. The
+ * command line prints answers on stdout, which is its work. */
+function assertNoCanary() {
+  const loud = spoken.filter(({ name, out, err }) => err.text.includes(CANARY)
+    || (name !== 'longhaul' && out.text.includes(CANARY)));
+  spoken.length = 0;
+  if (loud.length > 0) {
+    throw new Error(`a prompt, an answer or a key is in the log of ${
+      loud.map(({ name }) => name).join(', ')}`);
+  }
+}
 const directories = new Set();
 
 /** The path of one of our programs. BUILD names another build folder. */
@@ -91,6 +108,7 @@ export async function startProcess(command, { args = [], env = {}, cwd,
   });
   const out = new Output(child.stdout, verbose);
   const err = new Output(child.stderr, verbose);
+  spoken.push({ name, out, err });
   const exited = new Promise((resolve) => {
     child.once('error', (error) => resolve({ code: null, signal: null, error }));
     child.once('close', (code, signal) => resolve({ code, signal }));
@@ -165,6 +183,7 @@ export async function stopAll() {
     rmSync(dir, { recursive: true, force: true });
   }
   directories.clear();
+  assertNoCanary();
 }
 
 process.on('exit', () => {

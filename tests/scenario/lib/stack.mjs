@@ -2,7 +2,7 @@
 // submitter, the status API and workers, each on a free port.
 
 import { join } from 'node:path';
-import { bin, startProcess, tmpdir, until } from './process.mjs';
+import { bin, CANARY, startProcess, tmpdir, until } from './process.mjs';
 import { startFakeClaude } from './fake-claude.mjs';
 import { startRedis } from './redis.mjs';
 
@@ -39,7 +39,7 @@ export async function startStack({ workers = 1, fake = [], env = {},
     const worker = await start('longhaul-worker', {
       ANTHROPIC_BASE_URL: claude.url, LONGHAUL_JOB_HEADER: 'x-longhaul-job',
       ...('ANTHROPIC_API_KEY_FILE' in { ...workerEnv, ...more } ? {}
-        : { ANTHROPIC_API_KEY: 'sk-ant-canary-7f3a-key' }),
+        : { ANTHROPIC_API_KEY: `sk-ant-${CANARY}-key` }),
       ...workerEnv, ...more });
     stack.workers.push(worker);
     return worker;
@@ -75,7 +75,7 @@ function clientOf(stack) {
     result: (id) => client.call('GET', `/v1/jobs/${id}/result`),
   };
   /** A job of that model is accepted; its id. */
-  client.submit = async (model, { text = `A question for ${model}.`,
+  client.submit = async (model, { text = `${CANARY}: a question for ${model}. What is it?`,
     max_tokens = 64, longhaul, ...more } = {}) => {
     const answer = await client.post({ model, max_tokens,
       messages: [{ role: 'user', content: text }],
