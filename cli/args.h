@@ -1,0 +1,81 @@
+#ifndef LH_CLI_ARGS_H
+#define LH_CLI_ARGS_H
+
+/*
+ * args: the options of all commands in one table. A command names those it
+ * takes; parsing, help and suggestions come from here. Forms: --name VALUE,
+ * --name=VALUE, -l VALUE, -lVALUE, flags without value; "--" ends options;
+ * "-" alone is a word (standard input). Pure.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+
+#define ARGS_LIST_MAX 64
+
+struct args_list {
+    const char *items[ARGS_LIST_MAX];
+    size_t count;
+};
+
+/* What was said; texts point into argv. */
+struct args {
+    /* every client command */
+    bool help;
+    bool json;
+    bool no_color;
+    const char *url;
+    /* submit, wait, get */
+    const char *model;
+    const char *file;
+    const char *message;
+    const char *system;
+    const char *json_body;
+    const char *lane;
+    const char *expires_in;
+    const char *idempotency_key;
+    struct args_list tags;
+    uint64_t max_tokens;
+    bool wait;
+    bool result;
+    bool text;
+    int64_t timeout_ms; /* -1: not said */
+    /* lists and operations */
+    uint64_t limit;
+    const char *cursor;
+    const char *fingerprint;
+    const char *error_type;
+    uint64_t rate;
+    bool all;
+    bool dry_run;
+    bool detach;
+    bool yes;
+    /* keys, config, doctor */
+    const char *scopes;
+    const char *key_file;
+    const char *config;
+    bool origin;
+    /* up */
+    uint64_t port;
+    const char *data;
+    uint64_t workers;
+    bool simulate;
+    bool no_demo;
+    int64_t stall_ms;
+};
+
+/* Before parsing. */
+void args_init(struct args *args);
+/*
+ * `accepted`: names of options, separated by blanks. Options are taken out
+ * of argv; words stay, *argc is adjusted. 0, or -1 with a sentence in
+ * *error that names the wrong one, with a suggestion if there is a near one.
+ */
+int args_parse(struct args *args, const char *accepted, int *argc, char **argv,
+    struct buffer *error) MUST_CHECK;
+/* A line for each accepted option. */
+void args_help(const char *accepted, struct buffer *out);
+
+#endif

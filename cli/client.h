@@ -1,0 +1,61 @@
+#ifndef LH_CLI_CLIENT_H
+#define LH_CLI_CLIENT_H
+
+/*
+ * client: the server as the commands see it: one call, one answer, and for
+ * everything that is not a success one sentence on stderr (what happened,
+ * whose side it is on, what to do next) and an exit code.
+ */
+
+#include <jansson.h>
+
+#include "cli/cli.h"
+#include "common/net/http_sync.h"
+
+struct client;
+
+/* Reads LONGHAUL_URL and LONGHAUL_API_KEY (or the file of settings); --url
+ * goes first. NULL with *exit_code, said. */
+struct client *client_new(const struct cli *cli, int *exit_code) MUST_CHECK;
+void client_free(struct client *client);
+const char *client_url(const struct client *client);
+
+struct client_request {
+    const char *method; /* NULL: GET */
+    const char *path; /* "/v1/jobs?limit=20" */
+    struct slice body; /* JSON, or empty */
+    const char *idempotency_key; /* or NULL */
+    int64_t timeout_ms; /* 0: 60 s */
+    bool quiet; /* says nothing about a failure */
+};
+
+/*
+ * CLI_OK with a 2xx answer, else what the program should end with. *reply
+ * is valid until the next call with it; the caller clears it.
+ */
+int client_call(struct client *client, const struct client_request *request,
+    struct http_sync_reply *reply) MUST_CHECK;
+/* The same, parsed; *json is the caller's to decref, NULL on failure. */
+int client_json(struct client *client, const struct client_request *request,
+    struct http_sync_reply *reply, json_t **json) MUST_CHECK;
+/* GET with a format for the path; prints the body as it is with --json. */
+int client_get(struct client *client, struct http_sync_reply *reply,
+    json_t **json, const char *format, ...)
+    __attribute__((format(printf, 4, 5), warn_unused_result));
+
+/* Says why the call failed, in the words of the server if it had any, and
+ * gives the exit code. */
+int client_explain(
+    const struct client *client, const struct http_sync_reply *reply);
+/* The exit code of an HTTP status. */
+int client_exit_of(unsigned status);
+
+/* A path segment or query value, percent-encoded. */
+void client_encode(struct buffer *out, struct slice text);
+
+/* Members of a JSON object, "" or 0 when absent or of another type. */
+const char *client_text(const json_t *object, const char *key);
+struct slice client_slice(const json_t *object, const char *key);
+uint64_t client_count(const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,35 @@
+#include <stdio.h>
+
+#include "cli/out.h"
+#include "cli/up.h"
+#include "common/base/clock.h"
+#include "common/service/config.h"
+
+void
+up_say_hello(const struct up *up)
+{
+    out_tell("longhaul %s", LONGHAUL_VERSION);
+    if (up->simulated)
+        out_tell("upstream    SIMULATOR: %s; answers are not Claude's",
+            up->args.simulate ? "as --simulate asks" : "there is no API key");
+    else
+        out_tell("upstream    %s", up->config->base_url);
+    out_tell("data        %s%s", up->dir.path, up->dir.is_new ? " (new)" : "");
+}
+
+void
+up_say_ready(const struct up *up)
+{
+    char took[32];
+    text_format_duration(clock_mono_ms() - up->started_ms, took, sizeof(took));
+    printf("ready %s\n", up->url);
+    out_flush();
+    out_tell("serving     %s (after %s)", up->url, took);
+    out_tell("try         curl -i %s/v1/jobs -H 'content-type: "
+             "application/json' -d '{\"message\":\"Say hello.\"}'",
+        up->url);
+    out_tell("try         %s/longhaul submit --url %s --wait --message "
+             "'Say hello.'",
+        up->folder, up->url);
+    out_tell("stop        Ctrl-C; everything is kept in %s", up->dir.path);
+}
