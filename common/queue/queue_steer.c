@@ -147,7 +147,8 @@ queue_chores_get(struct queue *queue, unsigned limit,
 static void
 on_chore_done(struct queue_call *call, const struct redisReply *reply)
 {
-    call->on_status(call->arg, queue_reply_error(reply));
+    if (call->on_status != NULL)
+        call->on_status(call->arg, queue_reply_error(reply));
     memory_free(call);
 }
 
