@@ -123,6 +123,7 @@ main(int argc, char **argv)
 
     memory_install_hooks();
     log_init("claim");
+    log_set_level(LOG_LEVEL_WARN);
     claimer.queue_name = options_text(argc, argv, "--queue", "standard:other");
     claimer.batch = (unsigned)options_number(argc, argv, "--batch", 16);
     claimer.jobs = options_number(argc, argv, "--jobs", 1000);
