@@ -143,12 +143,21 @@ worker_know_queue(struct worker *worker, struct slice name)
     worker->queues[at] = queue;
 }
 
+/* Notices have a socket of their own: one can arrive before the answer of
+ * the claim that found nothing and caused it. */
+static void
+wake(struct worker_queue *queue)
+{
+    queue->may_have_work = true;
+    queue->woken = true;
+}
+
 void
 worker_wake_all(struct worker *worker)
 {
-    worker->closing->may_have_work = true;
+    wake(worker->closing);
     for (size_t i = 0; i < worker->queue_count; i++)
-        worker->queues[i]->may_have_work = true;
+        wake(worker->queues[i]);
     worker_claim_soon(worker, 0);
 }
 
@@ -217,7 +226,7 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
     if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
     if (known)
-        ask->queue->may_have_work = count > 0;
+        ask->queue->may_have_work = count > 0 || ask->queue->woken;
     ask_done(ask);
     if (known)
         worker_claim_soon(worker, 0);
@@ -255,6 +264,7 @@ ask_new(struct worker_queue *queue, unsigned count)
     ask->count = count;
     memcpy(ask->consumer, worker->consumer, sizeof(ask->consumer));
     queue->asking = true;
+    queue->woken = false;
     worker->asked += count;
     return ask;
 }

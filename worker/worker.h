@@ -54,6 +54,7 @@ struct worker_queue {
     char name[JOB_QUEUE_MAX + 1];
     bool may_have_work; /* it was not found empty since the last notice */
     bool asking; /* a claim is on its way */
+    bool woken; /* and a notice came meanwhile, maybe before its answer */
     struct worker *worker;
 };
 
