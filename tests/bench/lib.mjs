@@ -4,10 +4,10 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
 import { join, resolve } from 'node:path';
 import { bin, root, sleep, startFakeClaude, startProcess, startRedis, tmpdir,
   until } from '../scenario/lib/index.mjs';
+import { redisClient } from '../scenario/lib/redis-client.mjs';
 
 // On disk, also where /tmp is memory; and short enough for a socket's name.
 process.env.TMPDIR = process.env.BENCH_TMPDIR ?? '/var/tmp';
@@ -108,7 +108,7 @@ export async function startInstallation({ submitter = false, status = false,
     ...(claude ? { ANTHROPIC_BASE_URL: claude.url } : {}),
     ...env,
   };
-  const all = { redis, claude, settings, db: await connect(redis.socket) };
+  const all = { redis, claude, settings, db: connect(redis.socket) };
   all.startWorker = () => startProgram('longhaul-worker', settings);
   await markInstallation(all);
   if (submitter) all.submitter = await startProgram('longhaul-submitter', settings);
@@ -143,60 +143,13 @@ export function drained(all, timeoutMs = 300_000) {
 
 /* --- Redis ---------------------------------------------------------------- */
 
-/** A connection that speaks as much of the protocol as is needed here. */
-export async function connect(path) {
-  const socket = createConnection(path);
-  const waiting = [];
-  let text = Buffer.alloc(0);
-  socket.on('data', (data) => {
-    text = Buffer.concat([text, data]);
-    for (let found = parse(text, 0); found; found = parse(text, 0)) {
-      text = text.subarray(found.end);
-      waiting.shift()(found.value);
-    }
-  });
-  await new Promise((done) => { socket.once('connect', done); });
-  const ask = async (...words) => {
-    const value = await new Promise((done) => {
-      waiting.push(done);
-      socket.write(`*${words.length}\r\n` + words.map((word) =>
-        `$${Buffer.byteLength(String(word))}\r\n${word}\r\n`).join(''));
-    });
-    if (value instanceof Error) throw value;
-    return value;
-  };
-  return { ask, close: () => socket.destroy() };
-}
-
-function parse(text, at) {
-  const line = text.indexOf('\r\n', at);
-  if (line < 0) return null;
-  const head = text.toString('utf8', at + 1, line);
-  const end = line + 2;
-  switch (String.fromCharCode(text[at])) {
-    case ':': return { value: Number(head), end };
-    case '-': return { value: new Error(head), end };
-    case '$': {
-      const last = end + Number(head);
-      if (Number(head) < 0) return { value: null, end };
-      return text.length < last + 2 ? null
-        : { value: text.toString('utf8', end, last), end: last + 2 };
-    }
-    case '*': return parseArray(text, Number(head), end);
-    default: return { value: head, end };
-  }
-}
-
-function parseArray(text, count, at) {
-  const value = [];
-  for (let end = at; value.length < count;) {
-    const item = parse(text, end);
-    if (!item) return null;
-    value.push(item.value);
-    end = item.end;
-    at = end;
-  }
-  return { value, end: at };
+/** A connection whose answers are texts and numbers. */
+function connect(socket) {
+  const client = redisClient(socket);
+  const plain = (value) => (Array.isArray(value) ? value.map(plain)
+    : Buffer.isBuffer(value) ? value.toString() : value);
+  return { ask: async (...words) => plain(await client.command(...words)),
+    close: client.close };
 }
 
 /** Empties Redis under the feet of the programs, which keep their marker. */
