@@ -139,6 +139,9 @@ fixture_clear(struct fixture *f)
     reply = redisCommand(f->raw, "SET %s %s", "lh:{0}:install", FIXTURE_MARKER);
     assert_non_null(reply);
     freeReplyObject(reply);
+    /* It remembers consumers that this Redis never knew. */
+    queue_free(f->queue);
+    f->queue = queue_new(f->base, f->redis);
 }
 
 void
