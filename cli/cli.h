@@ -81,6 +81,7 @@ int cmd_op_cancel(struct cli *cli);
 int cmd_keys_new(struct cli *cli);
 int cmd_keys_ls(struct cli *cli);
 int cmd_keys_rm(struct cli *cli);
+int cmd_doctor(struct cli *cli);
 int cmd_config_check(int argc, char **argv);
 int cmd_config_show(int argc, char **argv);
 int cmd_config_document(int argc, char **argv);

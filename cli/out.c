@@ -61,13 +61,23 @@ out_tell(const char *format, ...)
     va_end(args);
 }
 
+/* A reader that has seen enough (| head) needs no word about it. */
+static bool
+lost(void)
+{
+    static bool told;
+    if (!told && errno != EPIPE)
+        out_say("cannot write the output: %s", strerrordesc_np(errno));
+    told = true;
+    return false;
+}
+
 bool
 out_write(struct slice data)
 {
     if (data.len == 0 || fwrite(data.data, 1, data.len, stdout) == data.len)
         return true;
-    out_say("cannot write the output: %s", strerrordesc_np(errno));
-    return false;
+    return lost();
 }
 
 bool
@@ -80,10 +90,7 @@ out_write_line(struct slice data)
 bool
 out_flush(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return true;
-    out_say("cannot write the output: %s", strerrordesc_np(errno));
-    return false;
+    return (fflush(stdout) == 0 && !ferror(stdout)) || lost();
 }
 
 const char *

@@ -291,6 +291,8 @@ cmd_up(int argc, char **argv)
     int code = up_plan(&up, argc, argv);
     if (code == CLI_OK)
         code = open_directory(&up) == 0 ? CLI_OK : CLI_ERROR;
+    if (code == CLI_OK)
+        code = up_check_port(&up);
     if (code == CLI_OK) {
         up.base = event_base_new();
         run(&up);

@@ -62,6 +62,8 @@ struct up {
 
 /* Reads options and settings. CLI_OK, or the exit code after saying why. */
 int up_plan(struct up *up, int argc, char **argv) MUST_CHECK;
+/* CLI_OK when the port is free. */
+int up_check_port(const struct up *up) MUST_CHECK;
 void up_plan_clear(struct up *up);
 void up_start_redis(struct up *up);
 void up_start_simulator(struct up *up);

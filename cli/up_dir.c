@@ -114,7 +114,9 @@ check_contents(struct up_dir *dir, struct buffer *error)
     char *lock = up_dir_file(dir, "lock");
     bool ours = access(lock, F_OK) == 0;
     memory_free(lock);
-    dir->is_new = empty == 1;
+    char *database = up_dir_file(dir, "longhaul.db");
+    dir->is_new = access(database, F_OK) != 0;
+    memory_free(database);
     if (empty == 0 && !ours) {
         buffer_printf(error,
             "%s is not empty and no data directory of longhaul; use another "

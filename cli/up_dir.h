@@ -7,7 +7,8 @@
  *   lock           held by the `up` that uses it; holds its pid
  *   children.lock  held by whatever `up` has started, also after its death
  *   mode           "simulated" or "real"; never both in one directory
- *   redis/         redis.conf, redis.sock, the append-only files
+ *   redis/         redis.conf, redis.sock, url (where it is, for `longhaul
+ *                  doctor`), the append-only files
  *   longhaul.db    the result store
  */
 
@@ -21,7 +22,7 @@ struct up_dir {
     char *path; /* absolute */
     int lock;
     int children_lock; /* inherited by every child */
-    bool is_new; /* nothing was in it */
+    bool is_new; /* no results are in it */
 };
 
 /*

@@ -168,8 +168,8 @@ check_program(const struct up *up, const char *name)
 
 /* The servers share ports among processes, so that somebody else's would go
  * unnoticed: ask for it without sharing. */
-static int
-check_port(const struct up *up)
+int
+up_check_port(const struct up *up)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
         .sin_port = htons((uint16_t)up->args.port),
@@ -208,7 +208,7 @@ up_plan(struct up *up, int argc, char **argv)
     code = check_program(up, "longhaul-worker");
     if (code == CLI_OK && up->simulated)
         code = check_program(up, "fake-claude");
-    return code == CLI_OK ? check_port(up) : code;
+    return code;
 }
 
 void

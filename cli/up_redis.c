@@ -144,7 +144,8 @@ up_redis_prepare(
     if (redis->password_file != NULL &&
         up_dir_write(dir, "redis/password", buffer_slice(&password)) != 0)
         goto fail;
-    if (up_dir_write(dir, "redis/redis.conf", buffer_slice(&conf)) != 0)
+    if (up_dir_write(dir, "redis/redis.conf", buffer_slice(&conf)) != 0 ||
+        up_dir_write(dir, "redis/url", slice_of(redis->url)) != 0)
         goto fail;
     result = 0;
     goto done;
