@@ -332,7 +332,9 @@ a_client_that_leaves_is_forgotten(void **state)
     rig_turn_for(rig, 50);
     assert_int_equal(waiters_count(rig->status->waiters), 1);
     peer_close(&peer);
-    rig_turn_for(rig, 1500);
+    int64_t until = clock_mono_ms() + 5000;
+    while (waiters_count(rig->status->waiters) > 0 && clock_mono_ms() < until)
+        rig_turn(rig);
     assert_int_equal(waiters_count(rig->status->waiters), 0);
 }
 
