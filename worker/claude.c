@@ -179,10 +179,13 @@ on_done(void *arg, const struct http_call_result *result)
     reply->sent = result->sent;
     reply->duration_us = result->duration_us;
     reply->first_byte_us = result->first_byte_us;
-    if (end != OUTCOME_CALL_OK)
-        reply->reason = result->detail;
-    else if (call->assembler != NULL)
+    /* A stream that is complete is paid for, however its connection ended. */
+    if (call->assembler != NULL &&
+        (end == OUTCOME_CALL_OK ||
+            assembler_status(call->assembler) != ASSEMBLE_MORE))
         end = read_stream(call);
+    else if (end != OUTCOME_CALL_OK)
+        reply->reason = result->detail;
     else
         end = read_body(call);
     if (reply->request_id[0] == '\0')

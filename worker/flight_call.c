@@ -260,8 +260,7 @@ delay(struct flight *flight, const struct outcome *outcome)
     int64_t next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
         random_bits(), now_ms, outcome->retry_at_ms);
 
-    if (outcome->counts_as_attempt &&
-        flight->result.attempts >= meta->max_attempts) {
+    if (flight->result.attempts >= meta->max_attempts) {
         flight_end(flight, JOB_FAILED);
         return;
     }
@@ -327,6 +326,16 @@ follow_verdict(struct flight *flight, struct claude_reply *reply)
     }
 }
 
+/* A probe that finds the upstream still down is not the job's attempt. */
+static bool
+is_attempt(const struct flight *flight, const struct outcome *outcome)
+{
+    if (outcome->verdict == OUTCOME_SUCCEEDED)
+        return true;
+    return outcome->counts_as_attempt &&
+        !(flight->probe && outcome->info->breaker_counts);
+}
+
 static void
 on_reply(void *arg, struct claude_reply *reply)
 {
@@ -341,7 +350,7 @@ on_reply(void *arg, struct claude_reply *reply)
     update_breaker(flight, outcome);
     update_holds(flight, outcome);
     release_probe(flight);
-    if (outcome->counts_as_attempt || outcome->verdict == OUTCOME_SUCCEEDED)
+    if (is_attempt(flight, outcome))
         flight->result.attempts = flight->attempts + 1;
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&
         outcome->info->may_be_billed) {

@@ -18,6 +18,8 @@
 #include "worker/upstream.h"
 
 #define TICK_MS 500
+/* Notices are a courtesy; nothing depends on one that was lost. */
+#define LOOK_EVERY_TICKS 4
 #define CHORES_EVERY_TICKS 2
 #define CHORES_AT_ONCE 100
 #define SWEEP_EVERY_TICKS 120
@@ -333,6 +335,8 @@ on_tick_timer(evutil_socket_t fd, short what, void *arg)
     upkeep->ticks++;
     look_at_key(upkeep->worker);
     tick(upkeep);
+    if (upkeep->ticks % LOOK_EVERY_TICKS == 0)
+        worker_wake_all(upkeep->worker);
     if (upkeep->ticks % CHORES_EVERY_TICKS == 0)
         look_for_chores(upkeep);
     if (upkeep->ticks % SWEEP_EVERY_TICKS == 1)
