@@ -38,7 +38,7 @@ struct operation {
     char cursor[48]; /* everything up to this entry is done; "": nothing */
     uint64_t eligible; /* counted when it was made */
     uint64_t done;
-    uint64_t skipped; /* replayed or discarded by somebody else before */
+    uint64_t skipped; /* replayed or discarded before it came to them */
     uint64_t failed; /* cannot be replayed; stay dead letters */
     uint64_t limit; /* 0: none */
     unsigned rate; /* per second */

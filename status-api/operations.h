@@ -7,7 +7,7 @@
  * writes its progress down at least once a second. Every process looks once
  * a second for running ones whose lock is free: when one dies, another goes
  * on from the cursor. What was done between the last write and the death is
- * then met again and counted as skipped; nothing is done twice.
+ * then not there any more and counts as skipped; nothing is done twice.
  */
 
 #include "common/net/http_server.h"

@@ -400,12 +400,24 @@ is_done(struct runner *runner)
         (runner->last_page && runner->next >= runner->count);
 }
 
+/* What was meant at the start and was not there any more when it was its
+ * turn: somebody else replayed or discarded it, or the process before us did
+ * and could not write it down. */
+static void
+count_missing(struct operation *op)
+{
+    uint64_t met = op->done + op->skipped + op->failed;
+    if (op->state == OPERATION_SUCCEEDED && met < op->eligible)
+        op->skipped += op->eligible - met;
+}
+
 static void
 finish(struct runner *runner)
 {
     struct operation *op = &runner->op;
     op->state = op->cancel_requested ? OPERATION_CANCELED : OPERATION_SUCCEEDED;
     op->finished_ms = clock_wall_ms();
+    count_missing(op);
     log_info("operation_finished", LOG_TEXT("operation", op->id),
         LOG_TEXT("action", operation_action_name(op->action)),
         LOG_BOOL("canceled", op->cancel_requested), LOG_INT("done", op->done),

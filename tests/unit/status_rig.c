@@ -125,7 +125,7 @@ rig_clear(struct rig *rig)
     snprintf(rig->consumer, sizeof(rig->consumer), "rig-%u", ++rig->consumers);
 }
 
-/* --- the worker ------------------------------------------------------------ */
+/* --- the worker ---------------------------------------------------------- */
 
 struct outcome {
     bool came;
@@ -388,7 +388,7 @@ rig_retry(struct rig *rig, const char *id, int64_t delay_ms)
     assert_int_equal(outcome.status, QUEUE_OK);
 }
 
-/* --- the client ------------------------------------------------------------ */
+/* --- the client ---------------------------------------------------------- */
 
 static void
 send_request(struct rig *rig, struct peer *peer, const char *method,

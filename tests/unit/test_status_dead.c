@@ -186,7 +186,7 @@ a_discarded_letter_leaves_a_failed_job(void **state)
     assert_string_equal(rig_text("status"), "failed");
 }
 
-/* --- lists ----------------------------------------------------------------- */
+/* --- lists --------------------------------------------------------------- */
 
 static void
 letters_are_paged_oldest_first(void **state)
@@ -259,7 +259,7 @@ letters_are_grouped_by_cause(void **state)
     assert_true(json_is_true(rig_member("has_more")));
 }
 
-/* --- operations -------------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 static void
 a_preview_touches_nothing(void **state)
@@ -326,6 +326,23 @@ letters_that_come_later_are_not_touched(void **state)
     assert_int_equal(rig_number("done"), 3);
     assert_int_equal(dead_count(), 1);
     assert_int_equal(rig_get(rig, "/v1/dead-letters/%s", later)->status, 200);
+}
+
+static void
+letters_that_others_took_count_as_skipped(void **state)
+{
+    char ids[4][ID_SIZE], op[ID_SIZE];
+    (void)state;
+    bury(4, "no", ids);
+    rig_post(rig, "{\"action\":\"discard\",\"filter\":{},\"rate\":2}",
+        "/v1/operations");
+    snprintf(op, sizeof(op), "%s", rig_text("id"));
+    assert_int_equal(
+        rig_post(rig, NULL, "/v1/dead-letters/%s/discard", ids[3])->status,
+        204);
+    wait_until_ended(op);
+    assert_int_equal(rig_number("done"), 3);
+    assert_int_equal(rig_number("skipped"), 1);
 }
 
 static void
@@ -512,6 +529,7 @@ main(void)
         CLEAN(a_preview_touches_nothing),
         CLEAN(an_operation_replays_what_the_filter_means),
         CLEAN(letters_that_come_later_are_not_touched),
+        CLEAN(letters_that_others_took_count_as_skipped),
         CLEAN(a_limit_ends_an_operation),
         CLEAN(an_operation_on_nothing_is_done_at_once),
         CLEAN(a_canceled_operation_stops),

@@ -263,7 +263,7 @@ parameters_that_cannot_be_are_told(void **state)
     }
 }
 
-/* --- numbers -------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------- */
 
 static void
 on_held(void *arg, enum queue_status status)

@@ -15,7 +15,7 @@
 #include "status-api/reason.h"
 #include "status-api/wait.h"
 
-/* --- params, filter --------------------------------------------------------- */
+/* --- params, filter ------------------------------------------------------ */
 
 static void
 parameters_are_decoded_and_bounded(void **state)
@@ -111,7 +111,7 @@ states_decide_what_is_read(void **state)
     }
 }
 
-/* --- merge ------------------------------------------------------------------- */
+/* --- merge --------------------------------------------------------------- */
 
 static void
 add(struct merge *merge, int number, unsigned generation, bool in_flight,
@@ -195,7 +195,7 @@ a_cut_page_says_where_it_was_cut(void **state)
     assert_string_equal(page.last_id, "");
 }
 
-/* --- operations ---------------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------- */
 
 static void
 an_operation_is_read_as_it_was_written(void **state)
@@ -290,7 +290,7 @@ a_long_pause_is_not_made_up_for(void **state)
     assert_true(wait_ms >= 1 && wait_ms <= 11);
 }
 
-/* --- waiting -------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------- */
 
 static void
 preferences_are_read_as_rfc_7240_says(void **state)
@@ -314,7 +314,7 @@ preferences_are_read_as_rfc_7240_says(void **state)
     }
 }
 
-/* --- reasons --------------------------------------------------------------------- */
+/* --- reasons ------------------------------------------------------------- */
 
 static const struct queue_hold lane_hold = {
     .scope = "lane:bulk", .kind = "paused", .left_ms = -1, .reason = "night"};
@@ -393,7 +393,7 @@ a_long_reason_is_cut_between_characters(void **state)
     }
 }
 
-/* --- dead letters ------------------------------------------------------------------ */
+/* --- dead letters -------------------------------------------------------- */
 
 static void
 a_dead_letter_filter_asks_for_all_it_names(void **state)
