@@ -1,7 +1,6 @@
 #include "common/net/redis_private.h"
 
 #include <hiredis/adapters/libevent.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,14 +14,8 @@
 #define WATCH_MS 1000
 /* A connection that lasted this long begins its next backoff anew. */
 #define STEADY_MS 5000
-/* Our own process stood still: replies may wait unread, look again first. */
-#define STALL_MS 500
-#define STALL_GRACE_MS 200
-#define ERROR_LOG_EVERY_MS 10000
 
-static void on_answer(redisAsyncContext *ac, void *reply, void *privdata);
-
-/* --- timers and state --------------------------------------------------- */
+/* --- timers and state -------------------------------------------------- */
 
 void
 redis_timer_set(struct event *timer, int64_t delay_ms)
@@ -77,43 +70,7 @@ schedule_connect(struct redis *redis)
         redis->connect_timer, redis_backoff_ms(redis, redis->failures));
 }
 
-/* --- the list of commands under way -------------------------------------- */
-
-static void
-pending_push(struct redis *redis, struct redis_pending *pending)
-{
-    int64_t now = clock_mono_ms();
-
-    pending->next = NULL;
-    pending->deadline_ms = now + redis->options.command_timeout_ms;
-    if (redis->first == NULL) {
-        redis->deadline_armed_ms = pending->deadline_ms;
-        redis_timer_set(
-            redis->deadline_timer, redis->options.command_timeout_ms);
-    }
-    *redis->last = pending;
-    redis->last = &pending->next;
-    redis->in_flight++;
-}
-
-/* Redis answers in order, so it is always the first. */
-static void
-pending_pop(struct redis *redis)
-{
-    redis->first = redis->first->next;
-    if (redis->first == NULL)
-        redis->last = &redis->first;
-    redis->in_flight--;
-}
-
-static void
-pending_free(struct redis_pending *pending)
-{
-    buffer_clear(&pending->text);
-    memory_free(pending);
-}
-
-/* --- connecting ---------------------------------------------------------- */
+/* --- connecting -------------------------------------------------------- */
 
 /* Replies of a size that no script of ours gives end the connection. */
 static void *
@@ -170,17 +127,16 @@ redis_dial(struct redis *redis)
     return ac;
 }
 
-/* --- losing the connection ------------------------------------------------ */
+/* --- losing the connection --------------------------------------------- */
 
-/* Callbacks may free the object; whoever uses it behind one holds it. */
-static void
-hold(struct redis *redis)
+void
+redis_hold(struct redis *redis)
 {
     redis->holders++;
 }
 
-static void
-let_go(struct redis *redis)
+void
+redis_let_go(struct redis *redis)
 {
     if (--redis->holders == 0 && redis->dead) {
         redis_address_clear(&redis->address);
@@ -191,27 +147,14 @@ let_go(struct redis *redis)
     }
 }
 
-static void
-fail_pending(struct redis *redis)
-{
-    while (redis->first != NULL) {
-        struct redis_pending *pending = redis->first;
-        pending_pop(redis);
-        pending->redis = NULL; /* hiredis hands it back once more */
-        if (pending->on_reply != NULL)
-            pending->on_reply(pending->arg, NULL);
-    }
-}
-
-/* Forgets the connection, which is being freed or will be by the caller. */
-static void
-detach(struct redis *redis, enum redis_state state, const char *reason)
+void
+redis_detach(struct redis *redis, enum redis_state state, const char *reason)
 {
     bool was_ready = redis->state == REDIS_READY;
 
     if (redis->ac == NULL)
         return;
-    hold(redis);
+    redis_hold(redis);
     redis->ac->data = NULL;
     redis->ac = NULL;
     if (was_ready && clock_mono_ms() - redis->ready_since_ms > STEADY_MS)
@@ -220,23 +163,23 @@ detach(struct redis *redis, enum redis_state state, const char *reason)
     /* Commands given by the callbacks are refused already. */
     if (was_ready)
         redis->state = REDIS_CONNECTING;
-    fail_pending(redis);
+    redis_fail_pending(redis);
     if (!redis->dead) {
         if (was_ready)
             redis->state = REDIS_READY; /* so that the change is told */
         set_state(redis, state, reason);
     }
-    let_go(redis);
+    redis_let_go(redis);
 }
 
-static void
-drop(struct redis *redis, enum redis_state state, const char *reason)
+void
+redis_drop(struct redis *redis, enum redis_state state, const char *reason)
 {
     redisAsyncContext *ac = redis->ac;
 
     if (ac == NULL)
         return;
-    detach(redis, state, reason);
+    redis_detach(redis, state, reason);
     redisAsyncFree(ac);
 }
 
@@ -245,7 +188,7 @@ on_connected(const redisAsyncContext *ac, int status)
 {
     /* On an error hiredis frees the context behind this call. */
     if (status != REDIS_OK && ac->data != NULL)
-        detach(ac->data, REDIS_CONNECTING, "no connection to Redis");
+        redis_detach(ac->data, REDIS_CONNECTING, "no connection to Redis");
 }
 
 static void
@@ -253,7 +196,8 @@ on_disconnected(const redisAsyncContext *ac, int status)
 {
     (void)status;
     if (ac->data != NULL)
-        detach(ac->data, REDIS_CONNECTING, "the connection to Redis was lost");
+        redis_detach(
+            ac->data, REDIS_CONNECTING, "the connection to Redis was lost");
 }
 
 static void
@@ -289,30 +233,7 @@ redis_check_passed(struct redis *redis)
 void
 redis_check_refused(struct redis *redis, const char *reason)
 {
-    drop(redis, REDIS_REFUSED, reason);
-}
-
-/* The deadline of the oldest command. */
-static void
-on_deadline_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct redis *redis = arg;
-    int64_t now = clock_mono_ms();
-    int64_t wait = 0;
-
-    (void)fd;
-    (void)what;
-    if (redis->first == NULL)
-        return;
-    wait = redis->first->deadline_ms - now;
-    if (now - redis->deadline_armed_ms > STALL_MS && wait < STALL_GRACE_MS)
-        wait = STALL_GRACE_MS;
-    if (wait > 0) {
-        redis->deadline_armed_ms = now + wait;
-        redis_timer_set(redis->deadline_timer, wait);
-        return;
-    }
-    drop(redis, REDIS_CONNECTING, "Redis did not answer in time");
+    redis_drop(redis, REDIS_REFUSED, reason);
 }
 
 static void
@@ -327,219 +248,7 @@ on_watch_timer(evutil_socket_t fd, short what, void *arg)
         (void)!redis_send(redis, NULL, NULL, 1, ping);
 }
 
-/* --- commands --------------------------------------------------------------- */
-
-static void
-append_bulk(struct buffer *out, struct slice arg)
-{
-    buffer_append_char(out, '$');
-    buffer_append_u64(out, arg.len);
-    buffer_append(out, "\r\n", 2);
-    buffer_append_slice(out, arg);
-    buffer_append(out, "\r\n", 2);
-}
-
-static void
-append_head(struct buffer *out, size_t argc)
-{
-    buffer_append_char(out, '*');
-    buffer_append_u64(out, argc);
-    buffer_append(out, "\r\n", 2);
-}
-
-static size_t
-arguments_size(size_t argc, const struct slice *argv)
-{
-    size_t size = 32;
-
-    for (size_t i = 0; i < argc; i++)
-        size += argv[i].len + 32;
-    return size;
-}
-
-/* Takes `pending` over, also on failure. */
-static int
-submit(struct redis *redis, struct redis_pending *pending,
-    const struct buffer *text)
-{
-    if (redis->ac == NULL ||
-        redisAsyncFormattedCommand(
-            redis->ac, on_answer, pending, text->data, text->len) != REDIS_OK) {
-        pending_free(pending);
-        return -1;
-    }
-    pending_push(redis, pending);
-    return 0;
-}
-
-static struct redis_pending *
-pending_new(struct redis *redis, redis_on_reply *on_reply, void *arg)
-{
-    struct redis_pending *pending = memory_zalloc(1, sizeof(*pending));
-
-    pending->redis = redis;
-    pending->on_reply = on_reply;
-    pending->arg = arg;
-    return pending;
-}
-
-int
-redis_send(struct redis *redis, redis_on_reply *on_reply, void *arg,
-    size_t argc, const struct slice *argv)
-{
-    struct buffer text = {0};
-    int result = -1;
-
-    buffer_reserve(&text, arguments_size(argc, argv));
-    append_head(&text, argc);
-    for (size_t i = 0; i < argc; i++)
-        append_bulk(&text, argv[i]);
-    result = submit(redis, pending_new(redis, on_reply, arg), &text);
-    buffer_clear(&text);
-    return result;
-}
-
-int
-redis_command(struct redis *redis, redis_on_reply *on_reply, void *arg,
-    size_t argc, const struct slice *argv)
-{
-    if (redis->state != REDIS_READY)
-        return -1;
-    return redis_send(redis, on_reply, arg, argc, argv);
-}
-
-void
-redis_script_init(
-    struct redis_script *script, const char *name, const char *text)
-{
-    unsigned char digest[SHA_DIGEST_LENGTH];
-
-    script->name = name;
-    script->text = text;
-    SHA1((const unsigned char *)text, strlen(text), digest);
-    text_hex(digest, sizeof(digest), script->sha1);
-}
-
-int
-redis_eval(struct redis *redis, const struct redis_script *script,
-    redis_on_reply *on_reply, void *arg, size_t nkeys, size_t argc,
-    const struct slice *argv)
-{
-    struct redis_pending *pending = NULL;
-    char number[24];
-
-    if (redis->state != REDIS_READY)
-        return -1;
-    pending = pending_new(redis, on_reply, arg);
-    pending->script = script;
-    pending->argc = argc + 3;
-    buffer_reserve(&pending->text, arguments_size(argc, argv) + 128);
-    append_head(&pending->text, pending->argc);
-    append_bulk(&pending->text, slice_of("EVALSHA"));
-    append_bulk(&pending->text, slice_of(script->sha1));
-    pending->tail = pending->text.len;
-    snprintf(number, sizeof(number), "%zu", nkeys);
-    append_bulk(&pending->text, slice_of(number));
-    for (size_t i = 0; i < argc; i++)
-        append_bulk(&pending->text, argv[i]);
-    return submit(redis, pending, &pending->text);
-}
-
-/* The server does not know the script (any more): once more, with its text. */
-static int
-send_script_text(struct redis *redis, struct redis_pending *old)
-{
-    struct redis_pending *pending = pending_new(redis, old->on_reply, old->arg);
-    struct buffer text = {0};
-    int result = -1;
-
-    buffer_reserve(&text, old->text.len + strlen(old->script->text) + 64);
-    append_head(&text, old->argc);
-    append_bulk(&text, slice_of("EVAL"));
-    append_bulk(&text, slice_of(old->script->text));
-    buffer_append(&text, old->text.data + old->tail, old->text.len - old->tail);
-    result = submit(redis, pending, &text);
-    buffer_clear(&text);
-    return result;
-}
-
-/* --- answers ------------------------------------------------------------------ */
-
-/* The first word only: a message may quote arguments. */
-static void
-count_error(struct redis *redis, const struct redisReply *reply)
-{
-    struct slice rest = redis_reply_slice(reply);
-    struct slice word = slice_split(&rest, ' ');
-    int64_t now = clock_mono_ms();
-
-    redis->error_replies++;
-    if (redis->error_logged_ms != 0 &&
-        now - redis->error_logged_ms < ERROR_LOG_EVERY_MS)
-        return;
-    redis->error_logged_ms = now;
-    log_warn("redis_error_reply", LOG_SLICE("error", word),
-        LOG_INT("count", redis->error_replies));
-}
-
-/* What this error says about the whole connection, or NULL. */
-static const char *
-fatal_error(const struct redisReply *reply)
-{
-    static const char *const table[][2] = {
-        {"NOAUTH", "Redis wants a password"},
-        {"NOPERM", "this Redis user may not run what longhaul needs"},
-        {"READONLY", "this Redis is a replica; writes need the primary"},
-        {"LOADING", "Redis is still loading its data"},
-        {"MOVED", "this Redis runs in cluster mode, which is not served"},
-    };
-    struct slice text = redis_reply_slice(reply);
-
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (slice_starts_with(text, table[i][0]))
-            return table[i][1];
-    return NULL;
-}
-
-static void
-answer(struct redis *redis, struct redis_pending *pending,
-    const struct redisReply *reply)
-{
-    const char *fatal = NULL;
-
-    pending_pop(redis);
-    if (reply->type == REDIS_REPLY_ERROR) {
-        if (pending->script != NULL &&
-            slice_starts_with(redis_reply_slice(reply), "NOSCRIPT") &&
-            send_script_text(redis, pending) == 0)
-            return;
-        count_error(redis, reply);
-        if (redis->state == REDIS_READY)
-            fatal = fatal_error(reply);
-    }
-    hold(redis);
-    if (pending->on_reply != NULL)
-        pending->on_reply(pending->arg, reply);
-    if (fatal != NULL && !redis->dead)
-        drop(redis, REDIS_REFUSED, fatal);
-    let_go(redis);
-}
-
-static void
-on_answer(redisAsyncContext *ac, void *reply, void *privdata)
-{
-    struct redis_pending *pending = privdata;
-
-    (void)ac;
-    if (pending->redis != NULL && reply != NULL)
-        answer(pending->redis, pending, reply);
-    else if (pending->redis != NULL)
-        detach(pending->redis, REDIS_CONNECTING,
-            "the connection to Redis was lost");
-    pending_free(pending);
-}
-
-/* --- life ----------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------- */
 
 struct redis *
 redis_new(struct event_base *base, const struct redis_options *options)
@@ -563,7 +272,7 @@ redis_new(struct event_base *base, const struct redis_options *options)
     text_copy(redis->reason, sizeof(redis->reason),
         slice_of("not connected to Redis yet"));
     redis->connect_timer = evtimer_new(base, on_connect_timer, redis);
-    redis->deadline_timer = evtimer_new(base, on_deadline_timer, redis);
+    redis->deadline_timer = evtimer_new(base, redis_on_deadline, redis);
     redis->watch_timer = event_new(base, -1, EV_PERSIST, on_watch_timer, redis);
     redis_timer_set(redis->connect_timer, 0);
     redis_timer_set(redis->watch_timer, WATCH_MS);
@@ -584,14 +293,14 @@ redis_free(struct redis *redis)
     redis->ac = NULL;
     if (ac != NULL)
         ac->data = NULL;
-    fail_pending(redis);
+    redis_fail_pending(redis);
     if (ac != NULL)
         redisAsyncFree(ac);
     redis_subscriber_clear(redis);
     event_free(redis->connect_timer);
     event_free(redis->deadline_timer);
     event_free(redis->watch_timer);
-    let_go(redis);
+    redis_let_go(redis);
 }
 
 enum redis_state

@@ -2,7 +2,8 @@
 #define LH_NET_REDIS_PRIVATE_H
 
 /*
- * What the parts of the redis module share: redis.c (life, state, commands),
+ * What the parts of the redis module share: redis.c (life, state,
+ * connecting), redis_command.c (commands and answers),
  * redis_address.c (URLs), redis_check.c (what is asked of a server before it
  * is used), redis_subscribe.c (the second socket), redis_reply.c (reading).
  */
@@ -106,6 +107,19 @@ int redis_send(struct redis *redis, redis_on_reply *on_reply, void *arg,
  * `password` keeps the bytes. */
 size_t redis_auth_command(
     const struct redis *redis, struct buffer *password, struct slice argv[3]);
+
+/* Callbacks may free the object; whoever uses it behind one holds it. */
+void redis_hold(struct redis *redis);
+void redis_let_go(struct redis *redis);
+/* Every command under way gets NULL. */
+void redis_fail_pending(struct redis *redis);
+/* Forgets the connection, which is being freed or will be by the caller. */
+void redis_detach(
+    struct redis *redis, enum redis_state state, const char *reason);
+/* Ends the connection and tries again later. */
+void redis_drop(
+    struct redis *redis, enum redis_state state, const char *reason);
+void redis_on_deadline(evutil_socket_t fd, short what, void *arg);
 
 /* Asks the server all questions; ends in redis_check_passed/refused. */
 void redis_check_begin(struct redis *redis);

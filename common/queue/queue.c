@@ -34,7 +34,7 @@ queue_redis(struct queue *queue)
     return queue->redis;
 }
 
-/* --- marker --------------------------------------------------------------- */
+/* --- marker ------------------------------------------------------------ */
 
 struct marker_call {
     struct queue_call call;
@@ -97,7 +97,7 @@ queue_marker_set(struct queue *queue, const char *marker,
     return queue_call_command(&mine->call, queue->redis, &args);
 }
 
-/* --- notices -------------------------------------------------------------- */
+/* --- notices ----------------------------------------------------------- */
 
 static void
 on_notice(void *arg, struct slice message)

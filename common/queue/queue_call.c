@@ -25,7 +25,7 @@ queue_status_name(enum queue_status status)
     return status_names[status];
 }
 
-/* --- arguments ------------------------------------------------------------ */
+/* --- arguments --------------------------------------------------------- */
 
 void
 queue_args_slice(struct queue_args *args, struct slice in)
@@ -58,7 +58,7 @@ queue_args_owner(struct queue_args *args, const struct queue_owner *owner)
     queue_args_int(args, (int64_t)owner->fence);
 }
 
-/* --- calls ------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------- */
 
 void *
 queue_call_new(size_t size,
@@ -129,7 +129,7 @@ queue_call_status(struct queue *queue, enum queue_script script,
     return queue_call_script(call, queue->redis, script, args);
 }
 
-/* --- answers ------------------------------------------------------------------ */
+/* --- answers ----------------------------------------------------------- */
 
 /* ERR and WRONGTYPE mean that a script met what it cannot: ours to mend. The
  * rest (LOADING, BUSY, MISCONF, READONLY, ...) passes. */

@@ -31,7 +31,7 @@ struct queue_waiting_claim {
     char queue_name[JOB_QUEUE_MAX + 1];
 };
 
-/* --- consumers ------------------------------------------------------------ */
+/* --- consumers --------------------------------------------------------- */
 
 struct queue_consumer *
 queue_consumer_find(struct queue *queue, const char *name)
@@ -75,7 +75,7 @@ queue_consumer_fail_waiting(
     }
 }
 
-/* --- reading claims ------------------------------------------------------- */
+/* --- reading claims ---------------------------------------------------- */
 
 static enum queue_claim_kind
 kind_of(struct slice name)
@@ -162,7 +162,7 @@ on_claim_reply(struct queue_call *call, const struct redisReply *reply)
     memory_free(mine);
 }
 
-/* --- claiming ------------------------------------------------------------- */
+/* --- claiming ---------------------------------------------------------- */
 
 static int
 send_claim(struct queue_consumer *consumer, const char *queue_name,

@@ -122,7 +122,7 @@ queue_dead_get(struct queue *queue, const char *id,
         &mine->call, queue->redis, QUEUE_SCRIPT_DEAD_GET, &args);
 }
 
-/* --- groups --------------------------------------------------------------- */
+/* --- groups ------------------------------------------------------------ */
 
 struct groups_call {
     struct queue_call call;
@@ -179,7 +179,7 @@ queue_dead_groups(struct queue *queue,
     return queue_call_command(&mine->call, queue->redis, &args);
 }
 
-/* --- the ends of a dead letter -------------------------------------------- */
+/* --- the ends of a dead letter ----------------------------------------- */
 
 struct replay_call {
     struct queue_call call;

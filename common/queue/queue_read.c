@@ -80,7 +80,7 @@ read_view(struct slice id, const struct redisReply *fields, int64_t head,
     return QUEUE_OK;
 }
 
-/* --- one job -------------------------------------------------------------- */
+/* --- one job ----------------------------------------------------------- */
 
 struct get_call {
     struct queue_call call;
@@ -123,7 +123,7 @@ queue_get(struct queue *queue, const char *id,
         &mine->call, queue->redis, QUEUE_SCRIPT_GET, &args);
 }
 
-/* --- many: the ids, then each job's fields in one pipeline ----------------- */
+/* --- many: the ids, then each job's fields in one pipeline ------------- */
 
 struct head {
     char queue[JOB_QUEUE_MAX + 1];

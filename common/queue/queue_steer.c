@@ -68,7 +68,7 @@ queue_is_deleted(
     return queue_call_command(call, queue->redis, &args);
 }
 
-/* --- chores --------------------------------------------------------------- */
+/* --- chores ------------------------------------------------------------ */
 
 static const struct {
     enum queue_chore_kind kind;

@@ -21,7 +21,6 @@ if job.own then
 elseif job.str ~= 'c' then
   line_up(job, 'c')
   take_off(job)
-  call('ZREM', P .. 'due', job.id)
 end
 say(job.id, ver, job.st)
 return { 'OK', ver }

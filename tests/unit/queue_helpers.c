@@ -52,7 +52,7 @@ make_meta(struct job_meta *meta)
     memset(meta->sha256, 'a', 64);
 }
 
-/* --- submit ----------------------------------------------------------------- */
+/* --- submit ------------------------------------------------------------ */
 
 static void
 on_enqueued(void *arg, const struct queue_enqueued *result)
@@ -81,7 +81,7 @@ do_submit(struct fixture *f, char id[ID_SIZE])
     assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_OK);
 }
 
-/* --- work ------------------------------------------------------------------- */
+/* --- work -------------------------------------------------------------- */
 
 static void
 on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
@@ -188,7 +188,7 @@ do_release(struct fixture *f, const struct queue_owner *owner)
     return ASK(f, queue_release(f->queue, owner, on_status, NULL));
 }
 
-/* --- lease ------------------------------------------------------------------ */
+/* --- lease ------------------------------------------------------------- */
 
 static void
 on_beats(void *arg, enum queue_status status, const struct queue_beats *beats)
@@ -267,7 +267,7 @@ do_tick(struct fixture *f)
     return ASK(f, queue_tick(f->queue, on_tick, NULL));
 }
 
-/* --- read and steer --------------------------------------------------------- */
+/* --- read and steer ---------------------------------------------------- */
 
 static void
 on_cancel(void *arg, enum queue_status status, uint64_t version)
@@ -301,7 +301,7 @@ do_get(struct fixture *f, const char *id)
     return ASK(f, queue_get(f->queue, id, on_job, NULL));
 }
 
-/* --- dead letters ----------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------ */
 
 enum queue_status
 do_replay(struct fixture *f, const char *id, unsigned generation)
@@ -385,7 +385,7 @@ do_stats(struct fixture *f)
     return ASK(f, queue_stats_get(f->queue, on_stats, NULL));
 }
 
-/* --- the auditor ------------------------------------------------------------ */
+/* --- the auditor ------------------------------------------------------- */
 
 static const char audit_script[] =
     "local P, strict = KEYS[1], ARGV[1] == '1'\n"

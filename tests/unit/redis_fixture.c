@@ -178,7 +178,7 @@ fixture_spin(struct fixture *f)
     event_base_loop(f->base, EVLOOP_NONBLOCK);
 }
 
-/* --- the blocking connection ------------------------------------------------ */
+/* --- the blocking connection ------------------------------------------- */
 
 static void
 print_reply(const redisReply *reply, struct buffer *out)

@@ -311,7 +311,7 @@ jobs_survive_the_death_of_redis(void **state)
     audit_empty(f);
 }
 
-/* --- lost answers -------------------------------------------------------------- */
+/* --- lost answers ------------------------------------------------------ */
 
 /* Sends with the server frozen until the connection is given up; the server
  * then carries it out all the same. */

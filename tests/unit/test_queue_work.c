@@ -189,7 +189,7 @@ release_hands_back_at_once_and_counts_nothing(void **state)
     end(&owner, JOB_SUCCEEDED);
 }
 
-/* --- cancel ----------------------------------------------------------------- */
+/* --- cancel ------------------------------------------------------------ */
 
 static void
 close_as(const char *id, enum queue_claim_kind kind, enum job_state state)
@@ -283,7 +283,7 @@ canceled_job_that_comes_back_is_not_run_again(void **state)
     }
 }
 
-/* --- deadline --------------------------------------------------------------- */
+/* --- deadline ---------------------------------------------------------- */
 
 static void
 waiting_job_past_its_deadline_is_closed(void **state)
@@ -342,7 +342,7 @@ running_job_past_its_deadline_keeps_its_chance(void **state)
     close_as(id, QUEUE_CLAIM_EXPIRE, JOB_EXPIRED);
 }
 
-/* --- parked answers --------------------------------------------------------- */
+/* --- parked answers ---------------------------------------------------- */
 
 static void
 on_part(void *arg, enum queue_status status, struct slice bytes)
@@ -390,7 +390,7 @@ parked_answer_is_found_by_the_next_owner(void **state)
     }
 }
 
-/* --- holds, locks, notices --------------------------------------------------- */
+/* --- holds, locks, notices --------------------------------------------- */
 
 static enum queue_status
 do_hold(const char *kind, int64_t for_ms, bool force)
