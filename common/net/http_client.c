@@ -25,8 +25,10 @@ struct shard {
     CURLM *multi;
     struct event *timer;
     unsigned in_flight;
-    bool h2_capped;
 };
+
+/* What TLS negotiated with the peer; plain HTTP is always 1.1. */
+enum wire { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_HTTP2 };
 
 /* The loop's side of one socket of libcurl's. */
 struct watch {
@@ -52,6 +54,7 @@ struct http_client {
     struct http_client_options options;
     char *user_agent;
     char *ca_file;
+    enum wire wire;
     unsigned in_flight;
     unsigned idle_count;
     CURL *idle[IDLE_HANDLES_MAX];
@@ -178,21 +181,37 @@ result_fill(const struct http_call *call, CURLcode code,
         result->end = HTTP_CALL_CONNECT;
 }
 
-/* One connection carries many streams from now on. */
+/*
+ * A connection of HTTP/2 carries many calls, one of HTTP/1.1 one. Until the
+ * first answer tells which it is, few are opened: libcurl would open one per
+ * call that finds all others busy.
+ */
 static void
-cap_h2_connections(struct shard *shard, CURL *easy)
+cap_connections(struct shard *shard)
 {
-    unsigned per_multi = shard->client->options.calls_per_multi;
+    long most = 0; /* no cap */
+
+    if (shard->client->wire != WIRE_HTTP1)
+        most = (long)(shard->client->options.calls_per_multi /
+                H2_STREAMS_PER_CONNECTION +
+            2);
+    curl_multi_setopt(shard->multi, CURLMOPT_MAX_HOST_CONNECTIONS, most);
+}
+
+static void
+learn_wire(struct http_client *client, CURL *easy)
+{
+    struct shard *shard;
     long version = 0;
 
-    if (shard->h2_capped)
-        return;
     curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
-    if (version != CURL_HTTP_VERSION_2_0)
+    if (version == 0 || client->wire == WIRE_HTTP2)
         return;
-    shard->h2_capped = true;
-    curl_multi_setopt(shard->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-        (long)(per_multi / H2_STREAMS_PER_CONNECTION + 2));
+    if (version != CURL_HTTP_VERSION_2_0 && client->wire == WIRE_HTTP1)
+        return;
+    client->wire = version == CURL_HTTP_VERSION_2_0 ? WIRE_HTTP2 : WIRE_HTTP1;
+    TAILQ_FOREACH(shard, &client->shards, link)
+    cap_connections(shard);
 }
 
 static void
@@ -205,7 +224,7 @@ call_end(struct http_call *call, CURLcode code)
     bool cancelled = call->cancelled;
 
     result_fill(call, code, &result);
-    cap_h2_connections(call->shard, call->easy);
+    learn_wire(call->shard->client, call->easy);
     call_free(call);
     if (!cancelled)
         on_done(arg, &result);
@@ -325,6 +344,7 @@ shard_new(struct http_client *client)
     curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
     curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS,
         (long)client->options.calls_per_multi);
+    cap_connections(shard);
     TAILQ_INSERT_TAIL(&client->shards, shard, link);
     return shard;
 }
@@ -383,6 +403,12 @@ easy_new(const struct http_client *client)
     return easy;
 }
 
+static bool
+is_tls(const char *url)
+{
+    return strncmp(url, "https:", 6) == 0;
+}
+
 static void
 easy_prepare(struct http_call *call)
 {
@@ -395,8 +421,7 @@ easy_prepare(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_URL, call->spec.url);
     /* Wait for ALPN to tell whether a new connection carries many streams;
      * without TLS libcurl would wait for the whole first answer. */
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT,
-        strncmp(call->spec.url, "https:", 6) == 0 ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_tls(call->spec.url) ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(
         easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
@@ -428,6 +453,8 @@ http_call_start(struct http_client *client, const struct http_call_spec *spec)
     struct http_call *call = memory_zalloc(1, sizeof(*call));
     CURLMcode added;
 
+    if (client->wire == WIRE_UNKNOWN && !is_tls(spec->url))
+        client->wire = WIRE_HTTP1;
     call->shard = shard_with_room(client);
     call->spec = *spec;
     call->body = *spec->body;

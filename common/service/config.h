@@ -20,6 +20,7 @@ struct config {
     char *api_key; /* the key's text; never shown */
     char *api_key_file; /* or NULL; re-read when it changes */
     char *base_url; /* https://api.anthropic.com */
+    char *ca_file; /* PEM; NULL: the system's certificates */
     bool simulated; /* results are marked as simulated */
     char *job_header; /* name of a header that carries the job id, or NULL */
     /* stores */

@@ -145,6 +145,8 @@ const struct config_option config_options[] = {
     TEXT_OPTION("base_url", "ANTHROPIC_BASE_URL", base_url,
         "https://api.anthropic.com", check_web_url,
         "where Claude's API is"),
+    PATH_OPTION("ca_file", "LONGHAUL_CA_FILE", ca_file,
+        "certificates to trust for Claude's API instead of the system's"),
     BOOL_OPTION("simulated", "LONGHAUL_SIMULATED", simulated,
         "the upstream is the simulator: results are marked as such"),
     TEXT_OPTION("job_header", "LONGHAUL_JOB_HEADER", job_header,

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { parse } from './lib/csv.mjs';
 import { redisClient } from './lib/redis-client.mjs';
 import { sleep, startStack, stopAll, tmpdir, until } from './lib/index.mjs';
 
@@ -357,15 +358,20 @@ describe('trouble upstream', () => {
 describe('workers that come and go', () => {
   after(stopAll);
 
-  test('two workers share the work and call once per job', async () => {
+  test('two workers share real tickets and call once per job', async () => {
+    const examples = (name) => readFileSync(
+      new URL(`../../examples/${name}`, import.meta.url), 'utf8');
+    const [header, ...rows] = parse(examples('tickets.csv'));
+    const prompt = examples('summarise.md');
     const stack = await startStack({ workers: 2 });
-    const ids = await Promise.all(Array.from({ length: 300 },
-      (_, i) => stack.submit('mock-ok', { text: `Number ${i}. A sentence.` })));
+    const ids = await Promise.all(rows.map((row) => stack.submit('mock-ok', {
+      text: prompt.replace(/\{\{(\w+)\}\}/g,
+        (_, name) => row[header.indexOf(name)]) })));
     const jobs = await stack.waitAll(ids, 30_000);
     assert.ok(jobs.every((job) => job.status === 'succeeded'));
     const calls = stack.claude.ends().map((line) => line.job);
-    assert.equal(calls.length, 300);
-    assert.equal(new Set(calls).size, 300);
+    assert.equal(calls.length, rows.length);
+    assert.deepEqual(new Set(calls), new Set(ids));
     await assertDrained(stack);
     await stopAll();
   });

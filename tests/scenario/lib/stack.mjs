@@ -42,9 +42,13 @@ export async function startStack({ workers = 1, fake = [], env = {},
         : { ANTHROPIC_API_KEY: `sk-ant-${CANARY}-key` }),
       ...workerEnv, ...more });
     stack.workers.push(worker);
+    await ready(worker);
+    // The first worker makes the installation's marker; the others see it.
+    if (stack.submitter) await ready(stack.submitter);
+    if (stack.status) await ready(stack.status);
     return worker;
   };
-  for (let i = 0; i < workers; i++) await ready(await stack.startWorker());
+  for (let i = 0; i < workers; i++) await stack.startWorker();
   stack.submitter = await start('longhaul-submitter');
   stack.status = await start('longhaul-status');
   if (workers > 0) {
