@@ -319,7 +319,7 @@ look_at(struct child *child)
         return;
     if (child->probe == NULL)
         child->probe = probe_start(children->base, child->address,
-            child->question, PROBE_TIMEOUT_MS, on_answer, child);
+            child->question, PROBE_LINE, PROBE_TIMEOUT_MS, on_answer, child);
     if (!watch_is_stuck(&child->watch, clock_mono_ms(), children->stall_ms) ||
         child->ending)
         return;

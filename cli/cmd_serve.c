@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/peers.h"
 #include "common/service/service.h"
 #include "status-api/routes.h"
 #include "submitter/routes.h"
@@ -10,7 +11,8 @@ cmd_serve(int argc, char **argv)
     static const struct service_program program = {.name = "longhaul-serve",
         .summary = "submitter and status API on one address",
         .needs = SERVICE_QUEUE | SERVICE_STORE_READ,
-        .listener = SERVICE_LISTEN_SERVE};
+        .listener = SERVICE_LISTEN_SERVE,
+        .routes = peers_routes};
     int code;
     struct service *service = service_start(&argc, argv, &program, &code);
     if (service == NULL)

@@ -7,20 +7,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/buffer.h"
 #include "common/base/clock.h"
 
-#define ANSWER_SIZE 64
+#define CHUNK_BYTES 16384
+#define ANSWER_MAX_BYTES ((size_t)4 * 1024 * 1024)
 /* "HTTP/1.1 200", "+PONG\r\n": enough to know. */
 #define ENOUGH_BYTES 12
 
 struct probe {
     int fd;
     struct event *event;
-    const char *request;
+    char *request;
+    enum probe_size size;
     bool sent;
     int64_t deadline_ms;
-    char answer[ANSWER_SIZE];
-    size_t len;
+    struct buffer answer;
     void (*on_answer)(void *arg, struct slice answer);
     void *arg;
 };
@@ -32,6 +34,10 @@ probe_cancel(struct probe *probe)
         event_free(probe->event);
     if (probe->fd >= 0)
         close(probe->fd);
+    /* It may hold a credential. */
+    explicit_bzero(probe->request, strlen(probe->request));
+    memory_free(probe->request);
+    buffer_clear(&probe->answer);
     memory_free(probe);
 }
 
@@ -40,18 +46,21 @@ finish(struct probe *probe)
 {
     void (*on_answer)(void *arg, struct slice answer) = probe->on_answer;
     void *arg = probe->arg;
-    char answer[ANSWER_SIZE];
-    size_t len = probe->len;
-    memcpy(answer, probe->answer, sizeof(answer));
+    struct buffer answer = probe->answer;
+    memset(&probe->answer, 0, sizeof(probe->answer));
     probe_cancel(probe);
-    on_answer(arg, slice_make(answer, len));
+    on_answer(arg, buffer_slice(&answer));
+    buffer_clear(&answer);
 }
 
 static bool
 is_complete(const struct probe *probe)
 {
-    return probe->len >= ENOUGH_BYTES ||
-        memchr(probe->answer, '\n', probe->len) != NULL;
+    const struct buffer *answer = &probe->answer;
+    if (probe->size == PROBE_ALL)
+        return answer->len > ANSWER_MAX_BYTES;
+    return answer->len >= ENOUGH_BYTES ||
+        (answer->len > 0 && memchr(answer->data, '\n', answer->len) != NULL);
 }
 
 /* Until the deadline; false when it has passed. */
@@ -81,10 +90,10 @@ step(struct probe *probe)
         event_assign(probe->event, base, probe->fd, EV_READ, on_event, probe);
         return true;
     }
-    ssize_t got = recv(probe->fd, probe->answer + probe->len,
-        sizeof(probe->answer) - 1 - probe->len, 0);
+    char *at = buffer_reserve(&probe->answer, CHUNK_BYTES);
+    ssize_t got = recv(probe->fd, at, CHUNK_BYTES, 0);
     if (got > 0)
-        probe->len += (size_t)got;
+        probe->answer.len += (size_t)got;
     return (got > 0 || (got < 0 && errno == EAGAIN)) && !is_complete(probe);
 }
 
@@ -132,12 +141,13 @@ connect_to(const char *address)
 
 struct probe *
 probe_start(struct event_base *base, const char *address, const char *request,
-    int64_t timeout_ms, void (*on_answer)(void *arg, struct slice answer),
-    void *arg)
+    enum probe_size size, int64_t timeout_ms,
+    void (*on_answer)(void *arg, struct slice answer), void *arg)
 {
     struct probe *probe = memory_zalloc(1, sizeof(*probe));
     probe->fd = connect_to(address);
-    probe->request = request;
+    probe->request = memory_dup(request);
+    probe->size = size;
     probe->deadline_ms = clock_mono_ms() + timeout_ms;
     probe->on_answer = on_answer;
     probe->arg = arg;

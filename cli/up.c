@@ -162,7 +162,7 @@ on_poll(evutil_socket_t fd, short what, void *arg)
     }
     up->probe = probe_start(up->base, child_address(child),
         up->stage == UP_REDIS ? UP_REDIS_QUESTION : PROBE_GET("/readyz"),
-        POLL_ANSWER_MS, on_poll_answer, up);
+        PROBE_LINE, POLL_ANSWER_MS, on_poll_answer, up);
 }
 
 /* --- what children say and how they end --- */
@@ -206,6 +206,7 @@ on_line(void *arg, struct child *child, struct slice line)
         child_add_word(child, word);
     }
     memory_free(word);
+    up_write_peers(up);
 }
 
 /* Before it serves, a program that cannot start ends all. */

@@ -25,6 +25,8 @@
 struct config;
 struct probe;
 
+#define UP_WORKERS_MAX 64
+
 enum up_stage { UP_REDIS, UP_SIMULATOR, UP_SERVERS, UP_SERVING, UP_DRAINING };
 
 /* Groups of children, ended from the highest. */
@@ -45,6 +47,7 @@ struct up {
     struct event *poll; /* asks whether a stage is done */
     struct event *limit; /* of draining */
     struct probe *probe;
+    struct child *workers[UP_WORKERS_MAX];
     struct child *redis_child;
     struct child *simulator;
     struct child *server;
@@ -70,6 +73,8 @@ void up_start_simulator(struct up *up);
 /* `longhaul serve` and the workers. */
 void up_start_servers(struct up *up);
 void up_start_demo(struct up *up);
+/* Tells the server where the workers are (peers.h). */
+void up_write_peers(struct up *up);
 
 /* --- up_say --- */
 

@@ -10,6 +10,7 @@
  *   redis/         redis.conf, redis.sock, url (where it is, for `longhaul
  *                  doctor`), the append-only files
  *   longhaul.db    the result store
+ *   peers          where the workers show their metrics
  */
 
 #include <stdbool.h>

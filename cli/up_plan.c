@@ -8,11 +8,12 @@
 
 #include "cli/cli.h"
 #include "cli/out.h"
+#include "cli/peers.h"
 #include "cli/probe.h"
 #include "cli/up.h"
+#include "common/base/log.h"
 #include "common/service/config.h"
 
-#define WORKERS_MAX 64
 #define SIMULATOR_KEY "simulated"
 
 extern char **environ;
@@ -114,8 +115,8 @@ read_options(struct up *up, int argc, char **argv)
         out_say("up: unexpected word: %s", argv[1]);
     else if (up->args.port > 65535)
         out_say("--port is 0 to 65535");
-    else if (up->args.workers < 1 || up->args.workers > WORKERS_MAX)
-        out_say("--workers is 1 to %d", WORKERS_MAX);
+    else if (up->args.workers < 1 || up->args.workers > UP_WORKERS_MAX)
+        out_say("--workers is 1 to %d", UP_WORKERS_MAX);
     else if (up->args.stall_ms < 1000)
         out_say("--stall-timeout is at least 1s");
     else
@@ -314,6 +315,7 @@ start_server(struct up *up)
         .question = PROBE_GET("/livez"),
         .env = environment(up),
         .group = UP_GROUP_WORK};
+    child_words_add(&spec.env, PEERS_VARIABLE "=%s/peers", up->dir.path);
     child_words_add(&spec.argv, "%s", path);
     child_words_add(&spec.argv, "serve");
     add_common(up, &spec.argv);
@@ -342,7 +344,7 @@ start_worker(struct up *up, unsigned number)
     child_words_add(&spec.argv, "--worker-listen=127.0.0.1:0");
     child_words_add(&spec.argv, "--base-url=%s",
         up->simulated ? up->simulator_url : up->config->base_url);
-    child_start(up->children, &spec);
+    up->workers[number - 1] = child_start(up->children, &spec);
     memory_free(path);
 }
 
@@ -371,4 +373,20 @@ up_start_demo(struct up *up)
     child_words_add(&spec.argv, "demo");
     child_words_add(&spec.argv, "--url=%s", up->url);
     up->demo = child_start(up->children, &spec);
+}
+
+void
+up_write_peers(struct up *up)
+{
+    struct buffer text = {0};
+    for (unsigned i = 0; i < up->args.workers; i++) {
+        const struct child *worker = up->workers[i];
+        if (worker != NULL && child_address(worker)[0] != '\0')
+            buffer_printf(
+                &text, "%s %s\n", child_name(worker), child_address(worker));
+    }
+    if (text.len > 0 &&
+        up_dir_write(&up->dir, "peers", buffer_slice(&text)) != 0)
+        log_warn("peers_not_written", LOG_TEXT("directory", up->dir.path));
+    buffer_clear(&text);
 }

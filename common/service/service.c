@@ -159,6 +159,8 @@ open_http(struct service *service)
         .header_deadline_ms = config->header_deadline_ms};
     struct http_hooks hooks = service_access_hooks(service);
     service->http = http_server_new(service->base, &limits, &hooks);
+    if (service->program->routes != NULL)
+        http_server_mount(service->http, service->program->routes, service);
     http_server_mount(service->http, service_routes, service);
     service->port = http_server_listen(service->http, address, true, &error);
     if (service->port < 0) {

@@ -31,6 +31,8 @@
 #define SERVICE_STORE_WRITE 4u /* reading and committing */
 #define SERVICE_MARKER 8u /* makes the installation's marker (workers) */
 
+struct http_route;
+
 enum service_listener {
     SERVICE_LISTEN_NONE,
     SERVICE_LISTEN_SUBMITTER, /* config->submitter_listen, ... */
@@ -44,6 +46,9 @@ struct service_program {
     const char *summary; /* one line for --help */
     unsigned needs; /* SERVICE_... */
     enum service_listener listener;
+    /* Go before the common ones (/livez, ...), or NULL; the program pointer
+     * is the struct service. */
+    const struct http_route *routes;
 };
 
 /* Exit codes (DESIGN section 7). */
@@ -125,6 +130,8 @@ void service_add_check(struct service *service, const char *name,
 /* Runs before /metrics is rendered, to set gauges. At most 8. */
 void service_on_scrape(
     struct service *service, void (*on_scrape)(void *arg), void *arg);
+/* What /metrics answers, for a route that answers more. */
+void service_render_metrics(struct service *service, struct buffer *out);
 /* The store's marker was seen to differ, or is to be read again at once. */
 void service_marker_refresh(struct service *service);
 

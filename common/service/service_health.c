@@ -175,16 +175,21 @@ set_gauges(struct service *service)
         service_not_ready(service) == NULL ? 1 : 0);
 }
 
-static void
-handle_metrics(struct http_request *req, void *program)
+void
+service_render_metrics(struct service *service, struct buffer *out)
 {
-    struct service *service = program;
-    struct buffer body = {0};
     const struct service_hooks *hooks = &service->state->scrape_hooks;
     for (size_t i = 0; i < hooks->count; i++)
         hooks->hooks[i].run(hooks->hooks[i].arg);
     set_gauges(service);
-    metrics_render(service->metrics, &body);
+    metrics_render(service->metrics, out);
+}
+
+static void
+handle_metrics(struct http_request *req, void *program)
+{
+    struct buffer body = {0};
+    service_render_metrics(program, &body);
     http_reply_buffer(req, 200, TEXT_METRICS, &body);
     buffer_clear(&body);
 }

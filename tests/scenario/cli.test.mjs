@@ -259,6 +259,19 @@ describe('one installation', () => {
     assert.equal(verdict('key'), 'warn');
   });
 
+  test('one scrape shows every process', async () => {
+    const reply = await fetch(`${up.url}/metrics`);
+    assert.equal(reply.status, 200);
+    const text = await reply.text();
+    for (const name of ['server', 'worker-1', 'worker-2']) {
+      assert.match(text,
+        new RegExp(`^longhaul_build_info\\{process="${name}",`, 'm'));
+    }
+    assert.match(text, /^longhaul_peer_up\{process="worker-1"\} 1$/m);
+    const types = [...text.matchAll(/^# TYPE (\S+)/gm)].map((m) => m[1]);
+    assert.equal(new Set(types).size, types.length);
+  });
+
   test('a second one on the same data is refused', async () => {
     const second = await run(['up', '--port', '0', '--data', up.dir]);
     assert.equal(second.code, 1);
@@ -485,6 +498,11 @@ describe('without a server', () => {
     assert.match(none.err, /LONGHAUL_API_KEY/);
     const wrong = await as(`lh_${'x'.repeat(43)}`, 'ls');
     assert.equal(wrong.code, 4);
+    const scrape = (name) => fetch(`${up.url}/metrics`,
+      { headers: { 'x-api-key': name } });
+    assert.match(await (await scrape(key)).text(),
+      /^longhaul_peer_up\{process="worker-2"\} 1$/m);
+    assert.equal((await scrape('lh_none')).status, 401);
     const scope = await as(key, 'dlq', 'ls');
     assert.equal(scope.code, 4);
     assert.match(scope.err, /scope/);
