@@ -30,6 +30,9 @@ out_init(bool no_color)
         (terminal == NULL || strcmp(terminal, "dumb") != 0);
 }
 
+static void say(const char *prefix, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 say(const char *prefix, const char *format, va_list args)
 {

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -281,12 +283,22 @@ run(struct up *up)
     event_free(up->limit);
 }
 
+/* The key is in memory here as well: no core file, no ptrace by others. */
+static void
+protect(void)
+{
+    static const struct rlimit none = {0, 0};
+    umask(077);
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
 int
 cmd_up(int argc, char **argv)
 {
     struct up up = {.started_ms = clock_mono_ms()};
     up.dir.lock = up.dir.children_lock = -1;
-    umask(077);
+    protect();
     if (out_is_terminal(stderr) && getenv("LONGHAUL_LOG") == NULL)
         log_set_level(LOG_LEVEL_WARN);
     int code = up_plan(&up, argc, argv);
