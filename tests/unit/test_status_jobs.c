@@ -459,6 +459,34 @@ a_waiter_outlives_a_restart_of_redis(void **state)
     assert_string_equal(rig_text("status"), "succeeded");
 }
 
+/* The job ends while nobody here can hear it. */
+static void
+a_change_in_a_gap_is_found_after_it(void **state)
+{
+    struct job_result row = {
+        .state = JOB_SUCCEEDED, .version = 3, .cost_usd_nanos = -1};
+    char id[ID_SIZE];
+    struct peer peer;
+    (void)state;
+    submit(id);
+    rig_claim_all(rig, QUEUE);
+    memcpy(row.id, id, sizeof(row.id));
+    row.meta = rig_claim_of(rig, id)->meta;
+    memcpy(row.model, row.meta.model, sizeof(row.model));
+    row.finished_ms = clock_wall_ms();
+    rig_send(rig, &peer, "", "/v1/jobs/%s?wait=50", id);
+    rig_turn_for(rig, 50);
+    fixture_kill_server(rig->redis);
+    rig_commit(rig, &row, MESSAGE, "");
+    fixture_start_server(rig->redis);
+    fixture_do(rig->redis, "DEL {}job:%s", id);
+    fixture_do(rig->redis, "ZREM {}ids %s", id);
+    int64_t began = clock_mono_ms();
+    assert_int_equal(rig_take(rig, &peer)->status, 200);
+    assert_string_equal(rig_text("status"), "succeeded");
+    assert_true(clock_mono_ms() - began < 10000);
+}
+
 int
 main(void)
 {
@@ -489,6 +517,7 @@ main(void)
             without_redis_only_what_is_certain_is_said, clean),
         cmocka_unit_test_setup(a_redis_that_stands_still_is_503_in_time, clean),
         cmocka_unit_test_setup(a_waiter_outlives_a_restart_of_redis, clean),
+        cmocka_unit_test_setup(a_change_in_a_gap_is_found_after_it, clean),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
