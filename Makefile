@@ -57,7 +57,7 @@ say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n'
 .SUFFIXES:
 .SECONDARY:
 FORCE:
-.PHONY: FORCE help all run deps test test-unit test-scenario lint format \
+.PHONY: FORCE help all run deps test test-unit test-scenario docs lint format \
     bench fuzz install uninstall clean
 
 include mk/flavour.mk

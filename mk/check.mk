@@ -51,6 +51,12 @@ test-scenario: deps-build deps-test ## Scenarios with the real programs; T=name
 .PHONY: unit-programs
 unit-programs: $(WANTED_TESTS)
 
+docs: deps-build deps-test ## Bring docs/ to what tables and programs say
+	+@$(BUILD_NOW) all unit-programs T=docs
+	@LONGHAUL_DOCS=write BUILD=$(BUILD) tests/run unit -- \
+	    $(ASAN)/tests/test_docs
+	@LONGHAUL_DOCS=write BUILD=$(BUILD) T=docs tests/run scenario
+
 lint: deps-lint ## Format, banned functions, layers, complexity, sizes
 	@CLANG_FORMAT=$(CLANG_FORMAT) tests/lint
 

@@ -22,6 +22,8 @@ build redis-server          cmd  redis-server
 test  libcmocka-dev         lib  cmocka
 test  nodejs                cmd  node
 test  npm                   cmd  npm
+test  curl                  cmd  curl
+test  jq                    cmd  jq
 test  nginx-light           file /usr/sbin/nginx
 test  python3-yaml          file /usr/lib/python3/dist-packages/yaml
 lint  clang-format-14       cmd  clang-format-14
