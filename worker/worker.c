@@ -22,7 +22,9 @@
 #include "worker/upkeep.h"
 #include "worker/upstream.h"
 
-#define CLAIM_MAX 64
+#define CLAIM_MAX 32
+/* While there is plenty, so that Redis finds jobs as calls are started. */
+#define CLAIMS_AT_ONCE 3
 #define CLOSING_QUEUE "closing"
 /* When a rate limit, not a lack of slots, stopped the claiming. */
 #define QUOTA_PAUSE_MS 20
@@ -191,7 +193,7 @@ free_slots(const struct worker *worker)
 static void
 ask_done(struct ask *ask)
 {
-    ask->queue->asking = false;
+    ask->queue->asking--;
     ask->queue->worker->asked -= ask->count;
     if (ask->how == HOLDS_PROBE)
         ask->queue->worker->probe_asks--;
@@ -225,8 +227,10 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
      * jobs come back with its takeover. */
     if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
-    if (known)
+    if (known) {
         ask->queue->may_have_work = count > 0 || ask->queue->woken;
+        ask->queue->plenty = count == ask->count;
+    }
     ask_done(ask);
     if (known)
         worker_claim_soon(worker, 0);
@@ -263,7 +267,7 @@ ask_new(struct worker_queue *queue, unsigned count)
     ask->queue = queue;
     ask->count = count;
     memcpy(ask->consumer, worker->consumer, sizeof(ask->consumer));
-    queue->asking = true;
+    queue->asking++;
     queue->woken = false;
     worker->asked += count;
     return ask;
@@ -287,6 +291,21 @@ is_probing(const struct worker *worker, const char *scope)
         }
     }
     return false;
+}
+
+/* One claim at a time where a grant is of a scarce quota: what is granted is
+ * counted when it starts. */
+static bool
+may_ask(const struct worker_queue *queue)
+{
+    const struct config *config = queue->worker->service->config;
+    bool limited = config->limit_rpm > 0 || config->limit_itpm > 0 ||
+        config->limit_otpm > 0;
+
+    if (!queue->may_have_work)
+        return false;
+    return queue->asking == 0 ||
+        (queue->plenty && !limited && queue->asking < CLAIMS_AT_ONCE);
 }
 
 /* Asks one queue for what may start. False: only quota was missing. */
@@ -333,6 +352,24 @@ first_lane(struct worker *worker)
     return JOB_LANE_INTERACTIVE;
 }
 
+/* As many claims of one queue as may be on their way. */
+static bool
+claim_all(struct worker_queue *queue)
+{
+    bool quota = true;
+    unsigned before;
+
+    do {
+        unsigned slots = free_slots(queue->worker);
+
+        before = queue->asking;
+        if (slots == 0 || !may_ask(queue))
+            break;
+        quota = claim_from(queue, slots);
+    } while (queue->asking > before);
+    return quota;
+}
+
 static bool
 claim_lane(struct worker *worker, unsigned lane)
 {
@@ -340,14 +377,9 @@ claim_lane(struct worker *worker, unsigned lane)
 
     for (size_t i = 0; i < worker->queue_count; i++) {
         struct worker_queue *queue = worker->queues[i];
-        unsigned slots = free_slots(worker);
 
-        if (lane_rank(queue->name) != lane || queue->asking ||
-            !queue->may_have_work)
-            continue;
-        if (slots == 0)
-            return quota;
-        quota &= claim_from(queue, slots);
+        if (lane_rank(queue->name) == lane)
+            quota &= claim_all(queue);
     }
     return quota;
 }
@@ -355,7 +387,7 @@ claim_lane(struct worker *worker, unsigned lane)
 static void
 claim_closing(struct worker *worker)
 {
-    if (!worker->closing->asking && worker->closing->may_have_work)
+    if (worker->closing->asking == 0 && worker->closing->may_have_work)
         ask_claim(ask_new(worker->closing, CLAIM_MAX));
 }
 

@@ -53,8 +53,9 @@ TAILQ_HEAD(flight_list, flight);
 struct worker_queue {
     char name[JOB_QUEUE_MAX + 1];
     bool may_have_work; /* it was not found empty since the last notice */
-    bool asking; /* a claim is on its way */
-    bool woken; /* and a notice came meanwhile, maybe before its answer */
+    unsigned asking; /* claims on their way */
+    bool woken; /* and a notice came meanwhile, maybe before the answer */
+    bool plenty; /* the last claim got all it asked for */
     struct worker *worker;
 };
 
