@@ -9,6 +9,8 @@ queue_new(struct event_base *base, struct redis *redis)
 
     queue->base = base;
     queue->redis = redis;
+    queue_batch_init(&queue->enqueues, queue, QUEUE_SCRIPT_ENQUEUE, 11);
+    queue_batch_init(&queue->finishes, queue, QUEUE_SCRIPT_FINISH, 6);
     return queue;
 }
 
@@ -17,6 +19,8 @@ queue_free(struct queue *queue)
 {
     if (queue == NULL)
         return;
+    queue_batch_clear(&queue->enqueues);
+    queue_batch_clear(&queue->finishes);
     redis_unsubscribe(queue->redis, queue_key(QUEUE_KEY_NOTICE));
     redis_unsubscribe(queue->redis, queue_key(QUEUE_KEY_EVENTS));
     while (queue->consumers != NULL) {

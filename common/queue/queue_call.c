@@ -88,8 +88,15 @@ queue_call_script(struct queue_call *call, struct redis *redis,
 
     argv[0] = slice_of(QUEUE_PREFIX);
     memcpy(argv + 1, args->slices, args->count * sizeof(argv[0]));
-    if (redis_eval(redis, queue_script(script), on_redis_reply, call, 1,
-            args->count + 1, argv) != 0) {
+    return queue_call_argv(call, redis, script, args->count + 1, argv);
+}
+
+int
+queue_call_argv(struct queue_call *call, struct redis *redis,
+    enum queue_script script, size_t argc, const struct slice *argv)
+{
+    if (redis_eval(redis, queue_script(script), on_redis_reply, call, 1, argc,
+            argv) != 0) {
         memory_free(call);
         return -1;
     }
@@ -118,15 +125,22 @@ on_status_reply(struct queue_call *call, const struct redisReply *reply)
     memory_free(call);
 }
 
-int
-queue_call_status(struct queue *queue, enum queue_script script,
-    const struct queue_args *args, queue_on_status *on_status, void *arg)
+struct queue_call *
+queue_call_for_status(queue_on_status *on_status, void *arg)
 {
     struct queue_call *call =
         queue_call_new(sizeof(*call), on_status_reply, arg);
 
     call->on_status = on_status;
-    return queue_call_script(call, queue->redis, script, args);
+    return call;
+}
+
+int
+queue_call_status(struct queue *queue, enum queue_script script,
+    const struct queue_args *args, queue_on_status *on_status, void *arg)
+{
+    return queue_call_script(
+        queue_call_for_status(on_status, arg), queue->redis, script, args);
 }
 
 /* --- answers ----------------------------------------------------------- */

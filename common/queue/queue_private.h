@@ -98,12 +98,41 @@ void *queue_call_new(size_t size,
  * scripts' KEYS[1] is added here. */
 int queue_call_script(struct queue_call *call, struct redis *redis,
     enum queue_script script, const struct queue_args *args) MUST_CHECK;
+/* The same with all words given, KEYS[1] included. */
+int queue_call_argv(struct queue_call *call, struct redis *redis,
+    enum queue_script script, size_t argc, const struct slice *argv) MUST_CHECK;
 int queue_call_command(struct queue_call *call, struct redis *redis,
     const struct queue_args *args) MUST_CHECK;
 /* For scripts that answer with a status alone. */
+struct queue_call *queue_call_for_status(
+    queue_on_status *on_status, void *arg) MUST_CHECK;
 int queue_call_status(struct queue *queue, enum queue_script script,
     const struct queue_args *args, queue_on_status *on_status,
     void *arg) MUST_CHECK;
+
+/*
+ * Calls of one script that are given within one turn of the loop go to Redis
+ * together, in order: ARGV is the words of the first, then of the second, ...
+ * and the answer an array of what each alone would be answered. An error or a
+ * lost connection is the answer of each.
+ */
+#define QUEUE_BATCH_WORDS 11
+struct queue_batched;
+struct queue_batch {
+    struct redis *redis;
+    enum queue_script script;
+    size_t words; /* of one call */
+    struct queue_batched *first;
+    struct queue_batched **last;
+    struct event *turn_end;
+};
+void queue_batch_init(struct queue_batch *batch, struct queue *queue,
+    enum queue_script script, size_t words);
+/* What was not sent yet ends as if the connection were lost. */
+void queue_batch_clear(struct queue_batch *batch);
+/* As queue_call_script; the words are copied. */
+int queue_call_batched(struct queue_batch *batch, struct queue_call *call,
+    const struct queue_args *args) MUST_CHECK;
 
 /* The status of a script's answer: element 0 of an array; errors of Redis
  * and lost connections are mapped. */
@@ -125,6 +154,8 @@ struct queue_consumer;
 struct queue {
     struct event_base *base;
     struct redis *redis;
+    struct queue_batch enqueues;
+    struct queue_batch finishes;
     struct queue_consumer *consumers;
     void (*on_notice)(void *arg, enum queue_notice notice);
     void *notice_arg;

@@ -81,8 +81,7 @@ queue_enqueue(struct queue *queue, const char *id, const struct job_meta *meta,
     queue_args_text(&args, meta->sha256);
     queue_args_int(&args, (int64_t)limits->max_jobs);
     queue_args_int(&args, (int64_t)limits->max_bytes);
-    result = queue_call_script(
-        &mine->call, queue->redis, QUEUE_SCRIPT_ENQUEUE, &args);
+    result = queue_call_batched(&queue->enqueues, &mine->call, &args);
     buffer_clear(&json);
     buffer_clear(&idem);
     return result;

@@ -122,7 +122,8 @@ queue_finish(struct queue *queue, const struct queue_owner *owner,
     queue_args_int(&args, result->generation);
     queue_args_int(&args, (int64_t)result->version);
     queue_args_text(&args, job_state_name(result->state));
-    return queue_call_status(queue, QUEUE_SCRIPT_FINISH, &args, on_status, arg);
+    return queue_call_batched(
+        &queue->finishes, queue_call_for_status(on_status, arg), &args);
 }
 
 int

@@ -11,12 +11,19 @@
 --
 -- Places of a job (field str): n new, a again, s suspects, c closing (streams;
 -- field ent is its entry there), r the sorted set of retries.
+--
+-- Numbers are handed to redis.call as text: it would print each one as a
+-- floating-point number, which takes longer than most commands.
 local P = KEYS[1]
 local call = redis.call
 
 local function clock_ms()
   local t = call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function digits(n)
+  return string.format('%d', n)
 end
 
 local function stream(queue, str)
@@ -48,7 +55,8 @@ local function load(id)
     ver = tonumber(f[3] or 0), q = f[4] or '', dl = tonumber(f[5] or 0),
     sz = tonumber(f[6] or 0), own = f[7], fence = f[8], ent = f[9],
     str = f[10], tko = tonumber(f[11] or 0), stk = tonumber(f[12] or 0),
-    cxl = f[13], parked = f[14], idem = f[15], att = tonumber(f[16] or 0) }
+    cxl = f[13], parked = f[14], idem = f[15], att = tonumber(f[16] or 0),
+    gen_text = f[2] or '0', sz_text = f[6] or '0' }
 end
 
 -- The job, if this claim still holds; XACK alone would not ask.
@@ -94,9 +102,9 @@ end
 -- came from a replay no longer needs the request kept with the old row.
 local function depart(job, ver, st)
   local id = job.id
-  call('SET', P .. 'tomb:' .. id, job.gen .. ' ' .. ver .. ' ' .. st, 'EX',
-    86400)
-  if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, 86400) end
+  call('SET', P .. 'tomb:' .. id, job.gen_text .. ' ' .. ver .. ' ' .. st,
+    'EX', '86400')
+  if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, '86400') end
   if job.gen > 0 then
     call('ZADD', P .. 'forget', clock_ms(), id .. '/' .. (job.gen - 1))
   end
@@ -104,7 +112,7 @@ local function depart(job, ver, st)
   call('UNLINK', P .. 'job:' .. id, P .. 'body:' .. id, P .. 'parked:' .. id)
   call('ZREM', P .. 'ids', id)
   call('ZREM', P .. 'due', id)
-  call('DECRBY', P .. 'bytes', job.sz)
+  call('DECRBY', P .. 'bytes', job.sz_text)
   if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
   say(id, ver, st)
 end

@@ -39,6 +39,7 @@ end
 if not beat then call('HSET', P .. 'beat', consumer, 0) end
 
 local now = clock_ms()
+local now_text = digits(now)
 local answer, bytes, fence, head = { 'OK' }, 0, nil, nil
 
 local function read(key, n)
@@ -54,32 +55,40 @@ local function read(key, n)
   return got and got[1][2] or {}
 end
 
-local function kind_of(f, strikes)
-  if f[12] then return 'PARKED' end
-  if f[11] then return 'CANCEL' end
-  if tonumber(f[4] or 0) <= now then return 'EXPIRE' end
+local function kind_of(f, parked, strikes)
+  if parked then return 'PARKED' end
+  if f[7] then return 'CANCEL' end
+  if tonumber(f[6] or 0) <= now then return 'EXPIRE' end
   if strikes >= 3 then return 'CRASH' end
   return 'RUN'
 end
 
+-- What a job has only after it was claimed once.
+local never = {}
+local function past(key)
+  return call('HMGET', key, 'att', 'stk', 't0', 'err', 'parked', 'tko')
+end
+
 local function give(id, key, str, f)
-  local strikes = tonumber(f[8] or 0)
-  local kind = kind_of(f, strikes)
-  local ver = tonumber(f[3] or 0)
-  fence = (fence or call('INCRBY', P .. 'fence', count) - count) + 1
+  local p = f[3] and past(key) or never
+  local strikes = tonumber(p[2] or 0)
+  local kind = kind_of(f, p[5], strikes)
+  local ver = tonumber(f[5] or 0)
+  fence = (fence or call('INCRBY', P .. 'fence', ARGV[3]) - count) + 1
   if kind == 'RUN' then
     ver = ver + 1
-    call('HSET', key, 'own', consumer, 'fence', fence, 'st', 'running', 'ver',
-      ver, 't0', f[9] or now)
-    say(id, ver, 'running')
+    local ver_text = digits(ver)
+    call('HSET', key, 'own', consumer, 'fence', digits(fence), 'st', 'running',
+      'ver', ver_text, 't0', p[3] or now_text)
+    say(id, ver_text, 'running')
   else
-    call('HSET', key, 'own', consumer, 'fence', fence)
+    call('HSET', key, 'own', consumer, 'fence', digits(fence))
   end
-  if str == 'n' then head = f[16] end
-  bytes = bytes + #(f[6] or '')
-  answer[#answer + 1] = { id, kind, f[2] or 0, ver + 1, fence, f[7] or 0,
-    f[17] or 0, strikes, str == 's' and 1 or 0, f[13] and 0 or 1,
-    f[9] or now, f[10] or '', f[5] or '', f[6] or '' }
+  if str == 'n' then head = f[8] end
+  bytes = bytes + #(f[10] or '')
+  answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, p[1] or 0,
+    p[6] or 0, strikes, str == 's' and 1 or 0, f[3] and 0 or 1,
+    p[3] or now, p[4] or '', f[9] or '', f[10] or '' }
 end
 
 local function take(str, n)
@@ -91,10 +100,9 @@ local function take(str, n)
     for _, entry in ipairs(entries) do
       local id = entry[2] and entry[2][2] or ''
       local hash = P .. 'job:' .. id
-      local f = call('HMGET', hash, 'st', 'gen', 'ver', 'dl', 'meta', 'req',
-        'att', 'stk', 't0', 'err', 'cxl', 'parked', 'fence', 'ent', 'str',
-        'seq', 'tko')
-      if f[1] and f[14] == entry[1] and f[15] == str then
+      local f = call('HMGET', hash, 'ent', 'str', 'fence', 'gen', 'ver', 'dl',
+        'cxl', 'seq', 'meta', 'req')
+      if f[1] == entry[1] and f[2] == str then
         give(id, hash, str, f)
         n = n - 1
       else

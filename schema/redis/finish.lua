@@ -1,19 +1,33 @@
 #!lua flags=allow-oom
 -- uses: prelude
--- The row is committed: the job leaves Redis.
+-- The rows are committed: the jobs leave Redis.
 --
 -- KEYS[1] prefix
--- ARGV: 1 id, 2 consumer, 3 fence, 4 generation, 5 version and 6 state of
---   the row
--- Answer: OK; NOT_OWNER without effect
+-- ARGV, for each job: 1 id, 2 consumer, 3 fence, 4 generation, 5 version and
+--   6 state of the row
+-- Answer: for each job {OK}; {NOT_OWNER} without effect
 --
 -- Cut before: the entry stays pending; whoever takes it over finds the row
 -- in the store and sends this script again. Cut after: the tombstone answers.
 -- Sent twice: OK, from the tombstone.
-local job = owned(ARGV[1], ARGV[2], ARGV[3])
-if job and job.gen == tonumber(ARGV[4]) then
-  depart(job, ARGV[5], ARGV[6])
-  return { 'OK' }
+local function finish(id, consumer, fence, gen, ver, st)
+  -- No more fields than depart() needs: this is a hot script.
+  local f = call('HMGET', P .. 'job:' .. id, 'own', 'fence', 'gen', 'q', 'sz',
+    'ent', 'str', 'cxl', 'idem')
+  if f[1] == consumer and f[2] == fence and (f[3] or '0') == gen then
+    depart({ id = id, own = f[1], gen = tonumber(gen), gen_text = gen,
+      q = f[4] or '', sz_text = f[5] or '0', ent = f[6], str = f[7],
+      cxl = f[8], idem = f[9] }, ver, st)
+    return { 'OK' }
+  end
+  -- Without a size there is no job of that id.
+  if not f[5] and departed(id, gen) then return { 'OK' } end
+  return { 'NOT_OWNER' }
 end
-if not job and departed(ARGV[1], ARGV[4]) then return { 'OK' } end
-return { 'NOT_OWNER' }
+
+local answer = {}
+for i = 1, #ARGV, 6 do
+  answer[#answer + 1] = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3],
+    ARGV[i + 4], ARGV[i + 5])
+end
+return answer
