@@ -15,7 +15,6 @@ static const char *const keys[] = {
     [QUEUE_KEY_BODY] = QUEUE_PREFIX "body:",
     [QUEUE_KEY_PARKED] = QUEUE_PREFIX "parked:",
     [QUEUE_KEY_IDS] = QUEUE_PREFIX "ids",
-    [QUEUE_KEY_HEAD] = QUEUE_PREFIX "head",
     [QUEUE_KEY_IDEM] = QUEUE_PREFIX "idem:",
     [QUEUE_KEY_DEAD] = QUEUE_PREFIX "dead",
     [QUEUE_KEY_DEADGROUP] = QUEUE_PREFIX "deadgroup",

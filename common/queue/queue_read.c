@@ -105,6 +105,14 @@ on_get(struct queue_call *call, const struct redisReply *reply)
     memory_free(mine);
 }
 
+static void
+get_args(const char *id, struct queue_args *args)
+{
+    queue_args_text(args, id);
+    for (size_t i = 0; i < FIELDS; i++)
+        queue_args_text(args, view_fields[i]);
+}
+
 int
 queue_get(struct queue *queue, const char *id,
     void (*on_job)(
@@ -116,30 +124,21 @@ queue_get(struct queue *queue, const char *id,
 
     mine->on_job = on_job;
     (void)text_copy(mine->id, sizeof(mine->id), slice_of(id));
-    queue_args_text(&args, id);
-    for (size_t i = 0; i < FIELDS; i++)
-        queue_args_text(&args, view_fields[i]);
+    get_args(id, &args);
     return queue_call_script(
         &mine->call, queue->redis, QUEUE_SCRIPT_GET, &args);
 }
 
-/* --- many: the ids, then each job's fields in one pipeline ------------- */
+/* --- many: the ids, then each job in one pipeline ---------------------- */
 
-struct head {
-    char queue[JOB_QUEUE_MAX + 1];
-    int64_t seq;
-};
 struct listing {
     struct redis *redis;
     void (*on_jobs)(void *arg, enum queue_status status,
         const struct job_view *views, size_t count);
     void *arg;
-    unsigned limit;
     enum queue_status status;
     size_t waiting; /* answers still to come */
     size_t count; /* ids */
-    struct head *heads;
-    size_t head_count;
     struct job_view *views;
     struct job_meta *metas;
     char (*ids)[ID_SIZE];
@@ -171,7 +170,6 @@ finish_listing(struct listing *listing)
     memory_free(listing->views);
     memory_free(listing->metas);
     memory_free(listing->ids);
-    memory_free(listing->heads);
     memory_free(listing);
 }
 
@@ -184,36 +182,8 @@ part_done(struct listing *listing, enum queue_status status)
         finish_listing(listing);
 }
 
-static int64_t
-head_of(const struct listing *listing, struct slice queue_name)
-{
-    for (size_t i = 0; i < listing->head_count; i++)
-        if (slice_equal_text(queue_name, listing->heads[i].queue))
-            return listing->heads[i].seq;
-    return 0;
-}
-
 static void
-on_heads(struct queue_call *call, const struct redisReply *reply)
-{
-    struct listing *listing = ((struct list_call *)call)->listing;
-    enum queue_status status = queue_reply_error(reply);
-    size_t count = status != QUEUE_OK ? 0 : reply->elements / 2;
-
-    listing->heads = memory_zalloc(count + 1, sizeof(*listing->heads));
-    for (size_t i = 0; i < count; i++) {
-        struct head *head = &listing->heads[i];
-        (void)text_copy(head->queue, sizeof(head->queue),
-            redis_reply_slice(redis_reply_at(reply, 2 * i)));
-        head->seq = redis_reply_int(redis_reply_at(reply, 2 * i + 1), 0);
-    }
-    listing->head_count = count;
-    memory_free(call);
-    part_done(listing, status);
-}
-
-static void
-on_fields(struct queue_call *call, const struct redisReply *reply)
+on_part(struct queue_call *call, const struct redisReply *reply)
 {
     struct list_call *mine = (struct list_call *)call;
     struct listing *listing = mine->listing;
@@ -221,40 +191,26 @@ on_fields(struct queue_call *call, const struct redisReply *reply)
     enum queue_status status = queue_reply_error(reply);
 
     if (status == QUEUE_OK)
-        status = read_view(slice_of(listing->ids[i]), reply,
-            head_of(
-                listing, redis_reply_slice(redis_reply_at(reply, FIELD_QUEUE))),
-            &listing->views[i], &listing->metas[i]);
+        status = read_view(slice_of(listing->ids[i]), redis_reply_at(reply, 1),
+            redis_reply_int(redis_reply_at(reply, 0), 0), &listing->views[i],
+            &listing->metas[i]);
     memory_free(mine);
     part_done(listing, status);
 }
 
 static void
-ask(struct listing *listing, const struct queue_args *args, size_t index,
-    void (*on_reply)(struct queue_call *call, const struct redisReply *reply))
+ask_part(struct listing *listing, size_t index)
 {
-    struct list_call *mine = queue_call_new(sizeof(*mine), on_reply, NULL);
+    struct list_call *mine = queue_call_new(sizeof(*mine), on_part, NULL);
+    struct queue_args args = {0};
 
     mine->listing = listing;
     mine->index = index;
+    get_args(listing->ids[index], &args);
     listing->waiting++;
-    if (queue_call_command(&mine->call, listing->redis, args) != 0)
+    if (queue_call_script(
+            &mine->call, listing->redis, QUEUE_SCRIPT_GET, &args) != 0)
         part_done(listing, QUEUE_UNKNOWN);
-}
-
-static void
-ask_fields(struct listing *listing, size_t index)
-{
-    struct queue_args args = {0};
-    struct buffer name = {0};
-
-    queue_key_append(QUEUE_KEY_JOB, slice_of(listing->ids[index]), &name);
-    queue_args_text(&args, "HMGET");
-    queue_args_slice(&args, buffer_slice(&name));
-    for (size_t i = 0; i < FIELDS; i++)
-        queue_args_text(&args, view_fields[i]);
-    ask(listing, &args, index, on_fields);
-    buffer_clear(&name);
 }
 
 static void
@@ -262,7 +218,6 @@ on_ids(struct queue_call *call, const struct redisReply *reply)
 {
     struct listing *listing = ((struct list_call *)call)->listing;
     enum queue_status status = queue_reply_error(reply);
-    struct queue_args args = {0};
     size_t count = status != QUEUE_OK ? 0 : reply->elements;
 
     memory_free(call);
@@ -273,12 +228,8 @@ on_ids(struct queue_call *call, const struct redisReply *reply)
     for (size_t i = 0; i < count; i++)
         (void)text_copy(listing->ids[i], ID_SIZE,
             redis_reply_slice(redis_reply_at(reply, i)));
-    queue_args_text(&args, "HGETALL");
-    queue_args_text(&args, queue_key(QUEUE_KEY_HEAD));
-    if (count > 0)
-        ask(listing, &args, 0, on_heads);
     for (size_t i = 0; i < count; i++)
-        ask_fields(listing, i);
+        ask_part(listing, i);
     part_done(listing, status);
 }
 

@@ -121,7 +121,7 @@ else
   if ARGV[4] == '1' then failed = take('s', 1) end
   failed = failed or take('a', count - #answer + 1)
   failed = failed or take('n', count - #answer + 1)
-  if head then call('HSET', P .. 'head', queue, head) end
+  if head then call('SET', P .. 'head:' .. queue, head) end
 end
 if failed then return failed end
 if #answer - 1 < count and bytes < most_bytes then

@@ -1,6 +1,6 @@
 #!lua
 -- Makes new jobs visible: the hash of each, its place in the stream of its
--- queue, the list of ids, its deadline. Refused when memory is full (no
+-- queue, the set of ids, its deadline. Refused when memory is full (no
 -- allow-oom).
 --
 -- KEYS[1] prefix
@@ -18,18 +18,20 @@
 -- same step as the job, so one never exists without the other.
 -- Sent twice: the second changes nothing.
 --
--- This is the hottest script, so what all jobs share is read once, the number
--- of jobs comes from ZCARD, no counter is kept that can be derived, and
--- numbers go to redis.call as text (see the prelude).
+-- This is the hottest script. What all jobs share is read once and written
+-- once (the counters, in one MSET), the number of jobs comes from ZCARD, and
+-- numbers go to redis.call as text (see the prelude). A deadline more than a
+-- day away is not indexed here but by the tick, when the job is a day old
+-- (`swept` is how far the tick has come).
 local P = KEYS[1]
 local call = redis.call
 
-local shared = call('MGET', P .. 'install', P .. 'bytes')
+local shared = call('MGET', P .. 'install', P .. 'bytes', P .. 'swept')
 local bytes = tonumber(shared[2] or 0)
 local jobs = call('ZCARD', P .. 'ids')
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local heads = {} -- of the queues that got jobs
+local lines = {} -- queue -> {number given last, number claimed last}
 
 local function tomb_answer(status, id, tomb)
   local gen, ver, st = string.match(tomb or '', '^(%d+) (%d+) (%a+)$')
@@ -44,11 +46,10 @@ end
 
 -- The answer when this id or this idempotency key was there before, or nil.
 local function earlier(id, idem, sha256)
-  local tomb = call('GET', P .. 'tomb:' .. id)
-  if tomb then return tomb_answer('DUPLICATE', id, tomb) end
-  local seen = idem ~= '' and call('GET', P .. 'idem:' .. idem)
-  if not seen then return nil end
-  local other, its = string.match(seen, '^(%S+) (%S+)$')
+  local seen = call('MGET', P .. 'tomb:' .. id, P .. 'idem:' .. idem)
+  if seen[1] then return tomb_answer('DUPLICATE', id, seen[1]) end
+  if not seen[2] then return nil end
+  local other, its = string.match(seen[2], '^(%S+) (%S+)$')
   if other == id then return nil end
   return existing(its == sha256 and 'DUPLICATE' or 'CONFLICT', other)
 end
@@ -66,25 +67,36 @@ local function refusal(id, size, parts, most_jobs, most_bytes)
   end
 end
 
-local function add(id, queue, meta, body, size, parts, ttl, idem, sha256)
-  if not heads[queue] then
-    heads[queue] = tonumber(call('HGET', P .. 'head', queue) or 0)
+local function line_of(queue)
+  local line = lines[queue]
+  if not line then
+    local n = call('MGET', P .. 'seq:' .. queue, P .. 'head:' .. queue)
+    line = { tonumber(n[1] or 0), tonumber(n[2] or 0) }
+    if line[1] == 0 then call('SADD', P .. 'queues', queue) end
+    lines[queue] = line
   end
+  return line
+end
+
+local function add(id, queue, meta, body, size, parts, ttl, idem, sha256)
+  local line = line_of(queue)
   local dl = string.format('%d', now + tonumber(ttl))
-  local seq = call('HINCRBY', P .. 'seq', queue, '1')
   local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
+  line[1] = line[1] + 1
+  call('HSET', P .. 'job:' .. id, 'st', 'queued', 'ver', '1', 'q', queue,
+    'dl', dl, 'sz', size, 'seq', string.format('%d', line[1]), 'str', 'n',
+    'ent', ent, 'meta', meta, 'req', body)
   if idem ~= '' then
     call('SET', P .. 'idem:' .. idem, id .. ' ' .. sha256)
     call('HSET', P .. 'job:' .. id, 'idem', idem)
   end
-  call('HSET', P .. 'job:' .. id, 'st', 'queued', 'ver', '1', 'q', queue,
-    'dl', dl, 'sz', size, 'seq', string.format('%d', seq), 'str', 'n', 'ent',
-    ent, 'meta', meta, 'req', body)
-  call('ZADD', P .. 'due', dl, id)
-  bytes = call('INCRBY', P .. 'bytes', size)
+  if tonumber(ttl) < 86400000 or (shared[3] and id <= shared[3]) then
+    call('ZADD', P .. 'due', dl, id)
+  end
   if parts ~= '0' then call('ZREM', P .. 'staging', id) end
+  bytes = bytes + tonumber(size)
   jobs = jobs + 1
-  return { 'OK', id, 1, 0, 'queued', 0, seq - heads[queue] - 1 }
+  return { 'OK', id, 1, 0, 'queued', 0, line[1] - line[2] - 1 }
 end
 
 local function enqueue(id, queue, meta, body, size, parts, ttl, idem, sha256,
@@ -107,9 +119,15 @@ local answer = {}
 for i = 1, #ARGV, 11 do
   answer[#answer + 1] = enqueue(unpack(ARGV, i, i + 10))
 end
-for queue in pairs(heads) do
+local counters = {}
+for queue, line in pairs(lines) do
+  counters[#counters + 1] = P .. 'seq:' .. queue
+  counters[#counters + 1] = string.format('%d', line[1])
   if call('DEL', P .. 'idle:' .. queue) == 1 then
     call('PUBLISH', P .. 'notice', 'wake')
   end
+end
+if #counters > 0 then
+  call('MSET', P .. 'bytes', string.format('%d', bytes), unpack(counters))
 end
 return answer

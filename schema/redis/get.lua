@@ -8,4 +8,4 @@
 -- Reads only: cut or sent twice, nothing changes.
 local f = redis.call('HMGET', KEYS[1] .. 'job:' .. ARGV[1],
   unpack(ARGV, 2))
-return { f[1] and redis.call('HGET', KEYS[1] .. 'head', f[1]) or false, f }
+return { f[1] and redis.call('GET', KEYS[1] .. 'head:' .. f[1]) or false, f }

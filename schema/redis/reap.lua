@@ -28,7 +28,7 @@ if not gone and beat ~= ARGV[2] then return { 'NOT_OWNER', 0, 0 } end
 local now = clock_ms()
 local moved, seen = 0, 0
 local streams = { { 'closing', 'c' } }
-for _, queue in ipairs(call('HKEYS', P .. 'seq')) do
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   streams[#streams + 1] = { queue, 'n' }
   streams[#streams + 1] = { queue, 'a' }
   streams[#streams + 1] = { queue, 's' }

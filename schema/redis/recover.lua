@@ -52,7 +52,7 @@ if tonumber(call('HGET', P .. 'turn', consumer) or 0) >= tonumber(ARGV[3]) then
 end
 call('HSET', P .. 'turn', consumer, ARGV[3])
 scan('', 'c')
-for _, queue in ipairs(call('HKEYS', P .. 'seq')) do
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   for _, str in ipairs({ 'n', 'a', 's' }) do scan(queue, str) end
 end
 return { 'OK', back }

@@ -27,7 +27,8 @@ end
 
 local now = clock_ms()
 local dl = now + tonumber(ARGV[9])
-local seq = call('HINCRBY', P .. 'seq', queue, 1)
+local seq = call('INCR', P .. 'seq:' .. queue)
+if seq == 1 then call('SADD', P .. 'queues', queue) end
 local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
 call('HSET', P .. 'job:' .. id, 'st', 'queued', 'gen', gen + 1, 'ver', ver,
   'q', queue, 'dl', dl, 'sz', size, 'seq', seq, 'str', 'n', 'ent', ent,

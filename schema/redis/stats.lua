@@ -30,18 +30,17 @@ local function look(key)
   return len, pending, first and first[2][2] or ''
 end
 
-local seqs = call('HGETALL', P .. 'seq')
-for i = 1, #seqs, 2 do
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   local waiting, running, oldest = 0, 0, ''
-  submitted = submitted + seqs[i + 1]
+  submitted = submitted + (call('GET', P .. 'seq:' .. queue) or 0)
   for _, str in ipairs({ 'n', 'a', 's' }) do
-    local len, pending, first = look(stream(seqs[i], str))
+    local len, pending, first = look(stream(queue, str))
     waiting, running = waiting + len - pending, running + pending
     if first ~= '' and (oldest == '' or first < oldest) then
       oldest = first
     end
   end
-  for _, v in ipairs({ seqs[i], waiting, running, oldest }) do
+  for _, v in ipairs({ queue, waiting, running, oldest }) do
     queues[#queues + 1] = v
   end
 end

@@ -29,6 +29,20 @@ due('retry', function(id, job)
   call('ZREM', P .. 'retry', id)
 end)
 
+-- Jobs that are a day old get their deadline indexed now; each is met once,
+-- as ids begin with their time.
+local edge = string.format('%012x', now - 86400000)
+local from = call('GET', P .. 'swept')
+local old = call('ZRANGE', P .. 'ids', from and '(' .. from or '-',
+  '(job_' .. string.sub(edge, 1, 8) .. '-' .. string.sub(edge, 9), 'BYLEX',
+  'LIMIT', 0, most)
+for _, id in ipairs(old) do
+  local job = load(id)
+  if job then call('ZADD', P .. 'due', job.dl, id) end
+end
+if #old > 0 then call('SET', P .. 'swept', old[#old]) end
+if #old == most then more = 1 end
+
 -- A job that runs is left to its owner: if the answer comes it is kept; if
 -- the job comes back, its deadline is seen then.
 due('due', function(id, job)
@@ -63,4 +77,4 @@ for i = 1, #holds, 2 do
     kept[#kept + 1] = holds[i + 1]
   end
 end
-return { 'OK', moved, more, now, call('HKEYS', P .. 'seq'), kept }
+return { 'OK', moved, more, now, call('SMEMBERS', P .. 'queues'), kept }

@@ -86,7 +86,7 @@ note(struct model *m, const char *what, int a, int b)
                 wanted_, (m)->log); \
     } while (0)
 
-/* --- the rules, once more and shorter --------------------------------------- */
+/* --- the rules, once more and shorter ---------------------------------- */
 
 static char
 place(const struct model_job *job)
@@ -145,7 +145,7 @@ back(const struct model_job *job)
     return job->att > 0 ? RETRYING : QUEUED;
 }
 
-/* --- steps ------------------------------------------------------------------ */
+/* --- steps ------------------------------------------------------------- */
 
 static void
 step_submit(struct model *m)
@@ -566,7 +566,7 @@ step(struct model *m)
         step_letter(m, job);
 }
 
-/* --- comparison --------------------------------------------------------------- */
+/* --- comparison -------------------------------------------------------- */
 
 static const char dump_script[] =
     "local out = {}\n"

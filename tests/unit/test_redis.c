@@ -32,7 +32,7 @@ stop(void **state)
     return 0;
 }
 
-/* --- addresses -------------------------------------------------------------- */
+/* --- addresses --------------------------------------------------------- */
 
 static void
 urls_are_read_strictly(void **state)
@@ -88,7 +88,7 @@ urls_are_read_strictly(void **state)
     }
 }
 
-/* --- checks ----------------------------------------------------------------- */
+/* --- checks ------------------------------------------------------------ */
 
 static struct redis *
 other(const struct redis_options *options)
@@ -238,7 +238,7 @@ unusable_url_and_absent_server_are_told(void **state)
     redis_free(redis);
 }
 
-/* --- commands --------------------------------------------------------------- */
+/* --- commands ---------------------------------------------------------- */
 
 struct answer {
     int count;
@@ -415,7 +415,7 @@ replica_and_losing_the_right_to_write_are_refused(void **state)
     redis_free(redis);
 }
 
-/* --- subscriptions ------------------------------------------------------------ */
+/* --- subscriptions ----------------------------------------------------- */
 
 struct listener {
     int gaps;
@@ -493,7 +493,7 @@ subscriptions_survive_reconnects_and_tell_of_the_gap(void **state)
     fixture_wait_ready(f);
 }
 
-/* --- a server that lies --------------------------------------------------------- */
+/* --- a server that lies ------------------------------------------------ */
 
 static int
 listen_on(const char *path)
