@@ -38,7 +38,7 @@ local old = call('ZRANGE', P .. 'ids', from and '(' .. from or '-',
   'LIMIT', 0, most)
 for _, id in ipairs(old) do
   local job = load(id)
-  if job then call('ZADD', P .. 'due', job.dl, id) end
+  if job then call('ZADD', P .. 'due', digits(job.dl), id) end
 end
 if #old > 0 then call('SET', P .. 'swept', old[#old]) end
 if #old == most then more = 1 end
