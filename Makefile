@@ -29,6 +29,10 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell \
     pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
 VERSION = 0.1.0
 
+# Builds for chaos runs have crash points (mk/chaos.mk).
+ifneq ($(CRASH_POINTS),)
+CPPFLAGS += -DLONGHAUL_TEST
+endif
 CPPFLAGS += -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"' -I. -I$(BUILD)/gen
 ALL_CFLAGS = -std=c11 -pthread $(WARNINGS) $(PKG_CFLAGS) $(CFLAGS)
 ALL_LIBS = $(PKG_LIBS) -lm $(LDLIBS)
@@ -62,11 +66,13 @@ FORCE:
 
 include mk/flavour.mk
 include mk/check.mk
+include mk/chaos.mk
 include mk/install.mk
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' \
-	    Makefile mk/check.mk mk/install.mk
+	    Makefile mk/check.mk mk/chaos.mk \
+	    mk/install.mk
 
 all: $(PROGRAMS) $(ARCHIVES) ## Build every program into build/bin/
 

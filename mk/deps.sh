@@ -24,6 +24,8 @@ test  nodejs                cmd  node
 test  npm                   cmd  npm
 test  curl                  cmd  curl
 test  jq                    cmd  jq
+test  sqlite3               cmd  sqlite3
+test  redis-tools           cmd  redis-cli
 test  nginx-light           file /usr/sbin/nginx
 test  python3-yaml          file /usr/lib/python3/dist-packages/yaml
 lint  clang-format-14       cmd  clang-format-14

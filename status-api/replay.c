@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/job/options.h"
 #include "common/queue/queue.h"
@@ -126,6 +127,7 @@ on_row(void *arg, enum store_status status, const struct job_result *row,
         finish(replay, REPLAY_UNREADABLE);
     } else {
         take_row(replay, row, request);
+        crash_point("replay.read");
         stage_or_replay(replay);
     }
 }

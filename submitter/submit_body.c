@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/service/config.h"
 #include "common/service/models.h"
 #include "submitter/submit.h"
@@ -205,6 +206,7 @@ submit_on_end(struct http_request *req)
     take_info(submit);
     submit->body_complete = true;
     body_writer_finish(submit->writer, &submit->meta);
+    crash_point("submit.complete");
     submit->state = SUBMIT_STAGING;
     if (submit->unacked == 0)
         submit_start_queue(submit);

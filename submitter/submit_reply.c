@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/service/metrics.h"
 #include "submitter/submit.h"
@@ -94,7 +95,9 @@ reply_view(struct submit *submit, const struct job_view *view)
     if (submit->replayed)
         http_reply_header(submit->req, "Idempotent-Replayed", "true");
     job_view_encode(view, service->origin, &body);
+    crash_point("submit.accepted");
     http_reply_buffer(submit->req, 202, "application/json", &body);
+    crash_point("submit.answered");
     buffer_clear(&body);
     buffer_clear(&location);
     submit_end(submit);

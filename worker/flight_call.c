@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -116,8 +117,10 @@ flight_call(struct flight *flight)
             flight->consumer, meta->timeout_ms, NULL, NULL) != 0)
         log_debug("probe_not_renewed", LOG_TEXT("job", flight->result.id));
     flight_move(flight, FLIGHT_CALLING);
+    crash_point("call.before");
     send_request(flight, stream,
         left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
+    crash_point("call.started");
 }
 
 /* --- what everybody learns from it ----------------------------------- */
@@ -342,6 +345,7 @@ on_reply(void *arg, struct claude_reply *reply)
     struct flight *flight = arg;
     const struct outcome *outcome = &reply->outcome;
 
+    crash_point("call.answered");
     flight->call = NULL;
     flight->error.calls++;
     settle_quota(flight, reply);

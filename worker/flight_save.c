@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/service/service.h"
@@ -90,6 +91,17 @@ flight_end(struct flight *flight, enum job_state state)
 
 /* --- save ------------------------------------------------------------ */
 
+#if LONGHAUL_BUG == 1
+static void
+flight_acknowledge_early(struct flight *flight)
+{
+    const struct queue_owner owner = flight_owner(flight);
+
+    (void)!queue_finish(
+        flight->worker->service->queue, &owner, &flight->result, NULL, NULL);
+}
+#endif
+
 static void
 save_again(evutil_socket_t fd, short what, void *arg)
 {
@@ -171,6 +183,7 @@ on_committed(
 {
     struct flight *flight = arg;
 
+    crash_point("commit.answered");
     flight->pending = false;
     if (status != STORE_OK && status != STORE_EXISTS) {
         set_trouble(flight->worker, true, status);
@@ -196,6 +209,10 @@ flight_save(struct flight *flight)
         flight_move(flight, FLIGHT_SAVING);
     if (flight->result.dead)
         request = buffer_slice(&flight->stored);
+    crash_point("commit.before");
+#if LONGHAUL_BUG == 1 /* acknowledges before it commits */
+    flight_acknowledge_early(flight);
+#endif
     flight->pending = true;
     store_commit(flight->worker->service->store, &flight->result,
         buffer_slice(&flight->answer), request, on_committed, flight);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/queue/queue.h"
@@ -225,6 +226,8 @@ on_chore_stored(void *arg, enum store_status status)
 {
     struct chore_run *run = arg;
     struct queue *queue = run->upkeep->worker->service->queue;
+
+    crash_point("chore.stored");
 
     /* What is not ticked off comes again with the next look. */
     if (status == STORE_OK || status == STORE_ABSENT) {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/queue/queue_private.h"
 
@@ -76,8 +77,13 @@ static void
 on_redis_reply(void *arg, const struct redisReply *reply)
 {
     struct queue_call *call = arg;
+    const char *script = call->script;
 
+    if (script != NULL)
+        crash_point_at(script, ".effect");
     call->on_reply(call, reply);
+    if (script != NULL)
+        crash_point_at(script, ".after");
 }
 
 int
@@ -86,6 +92,8 @@ queue_call_script(struct queue_call *call, struct redis *redis,
 {
     struct slice argv[QUEUE_ARGS_MAX + 1];
 
+    call->script = queue_script(script)->name;
+    crash_point_at(call->script, ".before");
     argv[0] = slice_of(QUEUE_PREFIX);
     memcpy(argv + 1, args->slices, args->count * sizeof(argv[0]));
     return queue_call_argv(call, redis, script, args->count + 1, argv);

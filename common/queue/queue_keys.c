@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/crash.h"
 #include "common/queue/queue_private.h"
 #include "embedded.h"
 
@@ -83,6 +84,20 @@ file(const char *name)
     return slice_make(found->data, found->len);
 }
 
+#if LONGHAUL_BUG == 2 || LONGHAUL_BUG == 3
+/* Replaces the first `good` by `bad`, padded to its length. */
+static void
+plant(struct buffer *text, const char *good, const char *bad)
+{
+    char *at = memmem(text->data, text->len, good, strlen(good));
+
+    if (at == NULL)
+        return;
+    memset(at, ' ', strlen(good));
+    memcpy(at, bad, strlen(bad));
+}
+#endif
+
 /* The first line names the engine and must stay first. */
 static char *
 assemble(const char *name)
@@ -96,6 +111,11 @@ assemble(const char *name)
     if (slice_starts_with(rest, "-- uses: prelude\n"))
         buffer_append_slice(&text, file("_prelude"));
     buffer_append_slice(&text, rest);
+#if LONGHAUL_BUG == 2
+    plant(&text, "job.own == consumer and job.fence == fence", "true");
+#elif LONGHAUL_BUG == 3
+    plant(&text, "'w', '0', 'MKSTREAM'", "'w', '$', 'MKSTREAM'");
+#endif
     return buffer_take(&text);
 }
 

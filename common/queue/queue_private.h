@@ -87,6 +87,7 @@ struct queue_call {
     void (*on_reply)(struct queue_call *call, const struct redisReply *reply);
     queue_on_status *on_status;
     void *arg;
+    const char *script; /* its name; NULL: a plain command */
 };
 
 /* `size` bytes that begin with a queue_call. */

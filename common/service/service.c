@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/queue/queue.h"
 #include "common/service/config.h"
@@ -308,6 +309,18 @@ open_loop(struct service *service)
     return 0;
 }
 
+/* -1 when the program is to end with *exit_code. */
+static int
+set_up_crash(int *exit_code)
+{
+    bool listed;
+    const char *why = crash_setup(&listed);
+    *exit_code = why != NULL ? SERVICE_EXIT_USAGE : SERVICE_EXIT_OK;
+    if (why != NULL)
+        log_say("%s", why);
+    return why != NULL || listed ? -1 : 0;
+}
+
 struct service *
 service_start(int *argc, char **argv, const struct service_program *program,
     int *exit_code)
@@ -316,7 +329,8 @@ service_start(int *argc, char **argv, const struct service_program *program,
     memory_install_hooks();
     log_init(strncmp(program->name, "longhaul-", 9) == 0 ? program->name + 9
                                                          : program->name);
-    if (service_flags_take(argc, argv, program, &flags, exit_code) != 0)
+    if (service_flags_take(argc, argv, program, &flags, exit_code) != 0 ||
+        set_up_crash(exit_code) != 0)
         return NULL;
     service_process_prepare(&flags);
     struct service *service = service_new(program);

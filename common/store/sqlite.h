@@ -21,6 +21,7 @@
 
 #include <sqlite3.h>
 
+#include "common/base/crash.h"
 #include "common/store/store_ops.h"
 
 #define SQLITE_APPLICATION_ID 0x4c486175 /* "LHau" */
@@ -86,8 +87,16 @@ int sqlite_row_read(sqlite3_stmt *stmt, struct job_result *result) MUST_CHECK;
  * meta and error are made by the caller. */
 void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     struct slice meta, struct slice error);
+#if LONGHAUL_BUG == 5 /* a late write overwrites the row */
+#define SQLITE_ROW_VERB "INSERT OR REPLACE"
+#define SQLITE_ROW_CONFLICT ""
+#else
+#define SQLITE_ROW_VERB "INSERT"
+#define SQLITE_ROW_CONFLICT "ON CONFLICT (id, generation) DO NOTHING"
+#endif
 #define SQLITE_ROW_INSERT \
-    "INSERT INTO job (id, generation, state, version, tenant, lane, model, " \
+    SQLITE_ROW_VERB \
+    " INTO job (id, generation, state, version, tenant, lane, model, " \
     "created_ms, started_ms, finished_ms, attempts, unknown_calls, " \
     "simulated, stop_reason, input_tokens, output_tokens, " \
     "cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, " \
@@ -95,7 +104,7 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
     "?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS newer " \
     "WHERE newer.id = ?1 AND newer.generation > ?2)) " \
-    "ON CONFLICT (id, generation) DO NOTHING"
+    SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 

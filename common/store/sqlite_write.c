@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/store/sqlite.h"
 
@@ -204,6 +205,7 @@ commit_one(struct sqlite_writer *writer, struct store_work *work)
         rc = insert_content(writer, work, row);
     if (rc == SQLITE_OK)
         rc = insert_tags(writer, &work->result->meta, row);
+    crash_point("commit.inserted");
     work->status = STORE_OK;
     return rc;
 }

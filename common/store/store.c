@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/store/store_lane.h"
 #include "common/store/store_ops.h"
@@ -69,8 +70,11 @@ run_writes(void *arg, struct store_work **group, size_t count)
     store->ops->write(store->writer, group, count);
     int64_t took_us = clock_mono_us() - start_us;
     for (size_t i = 0; i < count; i++)
-        if (group[i]->kind == STORE_WORK_COMMIT && group[i]->status == STORE_OK)
+        if (group[i]->kind == STORE_WORK_COMMIT &&
+            group[i]->status == STORE_OK) {
             rows++;
+            crash_point("commit.committed");
+        }
     pthread_mutex_lock(&store->lock);
     store->commits++;
     store->rows += rows;

@@ -1,0 +1,38 @@
+# Chaos: the real programs under injected faults (docs/reliability.md). They
+# are built once more, with named crash points, into build/chaos; the proof of
+# the checker needs five further builds, which share all but a few objects.
+
+SEED = 1
+SEEDS = 1
+SECONDS = 10
+CHAOS := build/chaos
+BUGS := 1 2 3 4 5
+
+# With BUG=n a known fault is planted (common/base/crash.h).
+BUG_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,common/queue/queue_keys.c \
+    common/store/sqlite_write.c submitter/submit_queue.c worker/flight.c \
+    worker/flight_save.c)
+ifneq ($(BUG),)
+$(BUG_OBJECTS): private CPPFLAGS += -DLONGHAUL_BUG=$(BUG)
+$(BUG_OBJECTS): $(BUILD)/bug
+$(BUILD)/bug: FORCE
+	@mkdir -p $(@D)
+	@echo '$(BUG)' | cmp -s - $@ || echo '$(BUG)' >$@
+endif
+
+.PHONY: chaos-build chaos chaos-bugs chaos-points
+chaos-build: deps-build deps-test ## Programs with crash points: build/chaos
+	+@$(BUILD_NOW) BUILD=$(CHAOS) CRASH_POINTS=1 all
+
+chaos: chaos-build ## Faults by SEED=n, SEEDS=k, SECONDS=10; then the checker
+	@BUILD=$(CHAOS) tests/chaos/run --seed $(SEED) --seeds $(SEEDS) \
+	    --seconds $(SECONDS)
+
+chaos-points: chaos-build ## A death at every named crash point
+	@BUILD=$(CHAOS) tests/chaos/crashpoints $(T)
+
+chaos-bugs: deps-build deps-test ## Planted bugs must be caught by the checker
+	+@for bug in $(BUGS); do \
+	    $(BUILD_NOW) BUILD=$(CHAOS)-bug CRASH_POINTS=1 BUG=$$bug all && \
+	    BUILD=$(CHAOS)-bug tests/chaos/bugs $$bug || exit 1; \
+	done
