@@ -11,6 +11,8 @@ struct lookup {
     enum store_part part;
     bool redis_answered; /* and the job is not in flight */
     bool deletion_asked;
+    struct job_view view; /* what Redis said, while the store is asked */
+    struct job_meta meta; /* of the view */
     void (*on_done)(void *arg, const struct lookup_result *result);
     void *arg;
 };
@@ -19,6 +21,7 @@ static void
 finish(struct lookup *lookup, const struct lookup_result *result)
 {
     lookup->on_done(lookup->arg, result);
+    job_meta_clear(&lookup->meta);
     memory_free(lookup);
 }
 
@@ -53,6 +56,44 @@ on_row(void *arg, enum store_status status, const struct job_result *row,
     finish(lookup, &result);
 }
 
+/* Redis has the job, and the store may have its end: between the commit and
+ * the acknowledgement, which can be long when Redis was away. Whoever read the
+ * row meanwhile must not see the job run again. */
+static void
+on_row_of_claimed(void *arg, enum store_status status,
+    const struct job_result *row, struct slice bytes)
+{
+    struct lookup *lookup = arg;
+    if (status == STORE_OK && row->generation == lookup->view.generation) {
+        lookup->redis_answered = true; /* it was not replayed */
+        on_row(arg, status, row, bytes);
+        return;
+    }
+    struct lookup_result result = {.outcome = LOOKUP_FOUND,
+        .view = &lookup->view,
+        .tenant = lookup->meta.tenant};
+    finish(lookup, &result);
+}
+
+static char *
+dup_or_null(const char *text)
+{
+    return text == NULL ? NULL : memory_dup(text);
+}
+
+static void
+ask_store_too(struct lookup *lookup, const struct job_view *view)
+{
+    lookup->view = *view;
+    lookup->meta = *view->meta;
+    lookup->meta.beta = dup_or_null(view->meta->beta);
+    lookup->meta.idempotency_key = dup_or_null(view->meta->idempotency_key);
+    lookup->meta.recipe = dup_or_null(view->meta->recipe);
+    lookup->view.meta = &lookup->meta;
+    store_get(lookup->status->service->store, lookup->id,
+        (int)view->generation, lookup->part, on_row_of_claimed, lookup);
+}
+
 static void
 ask_store(struct lookup *lookup)
 {
@@ -75,6 +116,10 @@ on_job(void *arg, enum queue_status status, const struct job_view *view)
 {
     struct lookup *lookup = arg;
     struct queue *queue = lookup->status->service->queue;
+    if (status == QUEUE_OK && view->started_ms > 0) {
+        ask_store_too(lookup, view);
+        return;
+    }
     if (status == QUEUE_OK) {
         struct lookup_result result = {.outcome = LOOKUP_FOUND,
             .view = view,

@@ -4,7 +4,8 @@
 /*
  * lookup: where a job is: in Redis while it is in flight, in the result
  * store once it has ended. Redis is asked first: a job is committed before
- * it leaves Redis, so one that is not there any more is in the store.
+ * it leaves Redis, so one that is not there any more is in the store. One that
+ * was ever claimed may be in both; then its end in the store is the truth.
  * "There is no such job" is only said when both have answered.
  */
 

@@ -1,0 +1,55 @@
+// A job that is committed and not yet acknowledged is in Redis and in the
+// store. Without Redis readers are shown its end; when Redis is back, and until
+// the acknowledgement arrives, it must not seem to run again.
+
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { redisClient } from './lib/redis-client.mjs';
+import { startStack, stopAll, until } from './lib/index.mjs';
+
+const P = 'lh:{0}:';
+
+describe('a job in both places', () => {
+  let stack;
+  after(stopAll);
+
+  test('the stack starts', async () => { stack = await startStack(); });
+
+  for (const [card, state] of [['mock-slow-500ms', 'succeeded'],
+    ['mock-400', 'failed']]) {
+    test(`one that ${state} is shown as ${state}`, async () => {
+      const id = await stack.submit(card);
+      const client = redisClient(stack.redis.socket);
+      const job = await stack.wait(id);
+      assert.equal(job.status, state);
+      // As Redis would hold it had the acknowledgement not arrived.
+      await client.command('HSET', `${P}job:${id}`, 'st', 'running', 'gen', '0',
+        'ver', '2', 'q', 'standard:other', 't0', Date.parse(job.started_at),
+        'own', 'somebody', 'fence', '999999', 'meta', JSON.stringify({
+          m: card, b: 'other', t: 'default', c: Date.parse(job.created_at),
+          e: Date.now() + 60_000, l: 'standard' }));
+      const again = await stack.job(id);
+      assert.equal(again.status, state);
+      assert.equal(again.version, job.version);
+      assert.equal(again.finished_at, job.finished_at);
+      assert.equal((await stack.result(id)).status, state === 'failed' ? 409 : 200);
+      await client.command('DEL', `${P}job:${id}`);
+      client.close();
+    });
+  }
+
+  test('a later generation in Redis is not hidden by the row before it',
+    async () => {
+      const id = await stack.submit('mock-400');
+      await stack.wait(id);
+      for (const worker of stack.workers) await worker.stop();
+      const replay = await stack.call('POST', `/v1/dead-letters/${id}/replay`);
+      assert.equal(replay.status, 202, replay.text);
+      const client = redisClient(stack.redis.socket);
+      await client.command('HSET', `${P}job:${id}`, 't0', Date.now());
+      client.close();
+      const job = await until(() => stack.job(id));
+      assert.equal(job.status, 'queued');
+      assert.equal(job.generation, 1);
+    });
+});
