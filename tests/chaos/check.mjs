@@ -1,0 +1,357 @@
+// check.mjs DIR DATABASE REDIS_SOCKET STATUS_URL
+//
+// The checker. Shares no code with the programs or with what drives them:
+// it reads the client's log, the simulator's ledger, the proxy's record and
+// the list of faults in DIR, the database through the sqlite3 program and
+// Redis through redis-cli, and asserts what longhaul promises. Each broken
+// promise is printed with the ids; exit status 1.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const [dir, database, socket, statusUrl] = process.argv.slice(2);
+const P = 'lh:{0}:';
+const TERMINAL = new Set(['succeeded', 'failed', 'canceled', 'expired']);
+const DEADLINE_MS = 9000; // a submit has 5 s; the machine may be busy
+const LEASE_MS = 3334; // of builds with crash points
+
+const read = (name) => (existsSync(join(dir, name))
+  ? readFileSync(join(dir, name), 'utf8').split('\n').filter(Boolean)
+    .map((line) => JSON.parse(line)) : []);
+const sql = (query) => JSON.parse(execFileSync('sqlite3', ['-readonly', '-json',
+  database, query], { encoding: 'utf8', maxBuffer: 1 << 28 }) || '[]');
+const redis = (...words) => execFileSync('redis-cli', ['-s', socket, ...words],
+  { encoding: 'utf8', maxBuffer: 1 << 28 }).trim();
+
+const client = read('client.jsonl');
+const events = read('events.jsonl');
+const proxy = read('proxy.jsonl');
+const ledger = read('ledger.jsonl').filter((l) => l.path === '/v1/messages');
+const rows = sql('SELECT id, generation, state, version, finished_ms, attempts, '
+  + 'unknown_calls, simulated, input_tokens, output_tokens, cost_usd_nanos, '
+  + 'meta, idempotency_key, dead, model FROM job ORDER BY id, generation');
+
+const broken = [];
+function claim(number, what, offending) {
+  if (offending.length === 0) return;
+  broken.push(number);
+  console.log(`BROKEN ${number}: ${what}: ${offending.length}`);
+  for (const one of offending.slice(0, 10)) {
+    console.log(`    ${typeof one === 'string' ? one : JSON.stringify(one)}`);
+  }
+}
+function group(list, key) {
+  const map = new Map();
+  for (const item of list) {
+    const at = key(item);
+    if (at === null || at === undefined) continue;
+    if (map.has(at)) map.get(at).push(item);
+    else map.set(at, [item]);
+  }
+  return map;
+}
+
+const accepted = client.filter((l) => l.event === 'accepted');
+const rowsOf = group(rows, (row) => row.id);
+const calm = events.find((e) => e.event === 'calm')?.t ?? Infinity;
+const settled = events.find((e) => e.event === 'settled');
+
+// --- the calls, from the ledger ------------------------------------------
+
+/** One entry a call: { job, t0, t1, outcome, ... }. */
+function callsOf(lines) {
+  const calls = [];
+  const open = new Map();
+  for (const line of lines) {
+    if (line.event === 'begin') {
+      const call = { ...line, t0: line.t_ms, t1: Infinity, outcome: 'unknown' };
+      calls.push(call);
+      open.set(line.call, call);
+    } else {
+      const call = open.get(line.call);
+      open.delete(line.call);
+      if (call && call.job === line.job) {
+        Object.assign(call, line, { t0: call.t0, t1: line.t_ms });
+      } else calls.push({ ...line, t0: line.t_ms, t1: line.t_ms });
+    }
+  }
+  return calls;
+}
+const calls = callsOf(ledger);
+const callsByJob = group(calls, (call) => call.job);
+const allowsRetry = (call) => !['ok', 'client_gone', 'stopped', 'unknown', '400',
+  '404', '413'].includes(call.outcome);
+
+// --- what is charged to faults -------------------------------------------
+
+const requests = group(proxy.filter((l) => l.event === 'request'), (l) => l.job);
+
+/** [{ worker, from, to, thaw }]: a worker was not itself in [from, to]. */
+function interruptions() {
+  const list = [];
+  const isWorker = (name) => /^worker/.test(name ?? '');
+  for (const e of events) {
+    if (e.event === 'exited' && isWorker(e.name)) {
+      list.push({ worker: e.name, from: e.t, to: e.t });
+    }
+    if (e.event === 'stopped_at' && isWorker(e.name)) {
+      // It stood still at a named place: nothing it does later is excused.
+      list.push({ worker: e.name, from: e.began, to: e.began });
+    }
+    if (e.event !== 'fault_over') continue;
+    if (e.kind === 'freeze' && isWorker(e.who)) {
+      list.push({ worker: e.who, from: e.began, to: e.began, thaw: e.t });
+    }
+    if (e.kind === 'hold' && /^worker.*-redis$/.test(e.link)
+      && e.ms > LEASE_MS / 2) {
+      list.push({ worker: e.link.split('-')[0], from: e.began, to: e.t });
+    }
+  }
+  return list;
+}
+const cuts = group(proxy.filter((l) => (l.event === 'cut'
+  || l.event === 'reply_cut') && l.job), (l) => l.job);
+const claudeDeaths = events.filter((e) => e.event === 'kill'
+  && e.name === 'claude').map((e) => e.t);
+const stuckUpstream = events.filter((e) => e.event === 'fault_over'
+  && ['hold', 'refuse'].includes(e.kind) && /-claude$/.test(e.link));
+const broke = interruptions();
+
+/** How many calls of a job became unknown through injected faults. */
+function chargesOf(id) {
+  const sent = requests.get(id) ?? [];
+  const ends = (rowsOf.get(id) ?? []).map((row) => row.finished_ms);
+  let charges = (cuts.get(id) ?? []).length;
+  const isOpen = (index, t) => sent[index].t <= t + 100
+    && !(index + 1 < sent.length && sent[index + 1].t < t)
+    && !ends.some((end) => end > sent[index].t - 5 && end + 3000 < t);
+  for (const { worker, from, to, thaw } of broke) {
+    const hit = sent.some((request, i) => request.link === `${worker}-claude`
+      && (isOpen(i, from) || (request.t >= from && request.t <= to)
+        || (thaw && request.t >= thaw - 50 && request.t <= thaw + 150)));
+    if (hit) charges++;
+  }
+  for (const t of claudeDeaths) {
+    if ((callsByJob.get(id) ?? []).some((c) => c.t0 <= t && c.t1 >= t - 50)) charges++;
+  }
+  for (const e of stuckUpstream) {
+    if (sent.some((r) => r.link === e.link && r.t <= e.t && r.t >= e.began - 3000)) {
+      charges++;
+    }
+  }
+  return charges;
+}
+
+// --- 1: what was accepted has ended --------------------------------------
+
+claim(1, 'accepted jobs without a terminal row', accepted.filter(({ id }) =>
+  !(rowsOf.get(id) ?? []).some((row) => TERMINAL.has(row.state)))
+  .map(({ id }) => id));
+claim(1, 'jobs that were not terminal within the time after the faults',
+  accepted.filter(({ id }) => !client.some((l) => l.event === 'seen'
+    && l.id === id && TERMINAL.has(l.state) && l.t <= settled.t))
+    .map(({ id }) => id));
+
+// --- 2: one row a generation, never changed --------------------------------
+
+claim(2, 'generations with more than one row', [...group(rows, (row) =>
+  `${row.id}/${row.generation}`).entries()].filter(([, list]) => list.length > 1)
+  .map(([key]) => key));
+const terminalSeen = client.filter((l) => l.event === 'seen' && l.status === 200
+  && TERMINAL.has(l.state));
+const changed = [];
+for (const [key, list] of group(terminalSeen, (l) => `${l.id}/${l.generation}`)) {
+  const forms = new Set(list.map((l) => `${l.state} v${l.version} ${l.finished}`));
+  if (forms.size > 1) changed.push(`${key}: ${[...forms].join(' | ')}`);
+}
+claim(2, 'terminal states that changed under a reader', changed);
+claim(2, 'terminal states that went back', [...group(client.filter((l) =>
+  l.event === 'seen' && l.status === 200), (l) => l.id).entries()]
+  .filter(([, list]) => {
+    let ended = null;
+    // Answers may overtake each other; only later questions count.
+    for (const l of [...list].sort((a, b) => a.began - b.began)) {
+      if (ended && l.began > ended.t && l.generation === ended.generation
+        && l.state !== ended.state) return true;
+      if (TERMINAL.has(l.state)) ended = l;
+    }
+    return false;
+  }).map(([id]) => id));
+claim(2, 'rows that differ from what a reader saw', terminalSeen.filter((l) => {
+  const row = (rowsOf.get(l.id) ?? []).find((r) => r.generation === l.generation);
+  return !row || row.state !== l.state || row.version !== l.version
+    || Math.abs(Date.parse(l.finished) - row.finished_ms) > 0;
+}).map((l) => `${l.id}/${l.generation} ${l.state} v${l.version}`));
+claim(2, 'results that changed', [...group(client.filter((l) => l.event === 'result'
+  && l.sha), (l) => `${l.id}/${l.generation}`).entries()]
+  .filter(([, list]) => new Set(list.map((l) => l.sha)).size > 1)
+  .map(([key]) => key));
+
+// --- 3: calls ----------------------------------------------------------------
+
+let extraCalls = 0;
+let chargedCalls = 0;
+const tooMany = [];
+for (const [id, list] of callsByJob) {
+  const generations = Math.max(1, (rowsOf.get(id) ?? []).length);
+  const extra = list.length - list.filter(allowsRetry).length - generations;
+  const charges = chargesOf(id);
+  chargedCalls += charges;
+  if (extra > 0) extraCalls += extra;
+  if (extra > charges) {
+    tooMany.push({ id, calls: list.length, outcomes: list.map((c) => c.outcome)
+      .join(' '), generations, charges });
+  }
+}
+claim(3, 'jobs called more often than their answers and faults allow', tooMany);
+claim(3, 'calls for nobody\'s job', calls.filter((c) => !c.job).map((c) => c.call));
+
+// --- 4: idempotency -------------------------------------------------------------
+
+const submits = client.filter((l) => l.event === 'submit');
+claim(4, 'keys with more than one job', [...group(submits.filter((l) => l.key
+  && l.status === 202), (l) => l.key).entries()].filter(([, list]) =>
+  new Set(list.map((l) => l.id)).size > 1).map(([key]) => key));
+const bodies = new Map(client.filter((l) => l.event === 'body')
+  .map((l) => [l.sha, l]));
+const numberOf = (row) => bodies.get(JSON.parse(row.meta).h)?.n;
+claim(4, 'jobs that no client sent', [...rowsOf.values()].map((list) => list[0])
+  .filter((row) => numberOf(row) === undefined).map((row) => row.id));
+const jobsByBody = group([...rowsOf.values()].map((list) => list[0]), numberOf);
+claim(4, 'bodies that became more than one job', [...jobsByBody.entries()]
+  .filter(([, list]) => list.length > 1)
+  .map(([n, list]) => `${n}: ${list.map((row) => row.id).join(' ')}`));
+claim(4, 'ids answered for another body', accepted.filter(({ id, n }) =>
+  rowsOf.has(id) && numberOf(rowsOf.get(id)[0]) !== n).map(({ id }) => id));
+
+// --- 5: dead letters ---------------------------------------------------------------
+
+const deadInRedis = new Map();
+const flat = redis('HGETALL', `${P}deadidx`).split('\n');
+for (let i = 0; i + 1 < flat.length; i += 2) {
+  deadInRedis.set(flat[i], Number(flat[i + 1].split(' ')[1]));
+}
+const newest = [...rowsOf.values()].map((list) => list[list.length - 1]);
+claim(5, 'failed jobs that are no dead letters', newest.filter((row) =>
+  row.state === 'failed' && row.dead === 1
+  && deadInRedis.get(row.id) !== row.generation).map((row) => row.id));
+claim(5, 'dead letters without a failed row', [...deadInRedis.entries()]
+  .filter(([id, generation]) => !(rowsOf.get(id) ?? []).some((row) =>
+    row.generation === generation && row.state === 'failed' && row.dead === 1))
+  .map(([id, generation]) => `${id}/${generation}`));
+claim(5, 'the stream of dead letters and its index disagree',
+  Number(redis('XLEN', `${P}dead`)) === deadInRedis.size ? []
+    : [`${redis('XLEN', `${P}dead`)} entries, ${deadInRedis.size} indexed`]);
+const withRequest = new Set(sql('SELECT j.id FROM job j JOIN content c ON '
+  + 'c.row = j.row WHERE j.dead = 1 AND c.request IS NOT NULL')
+  .map((row) => row.id));
+claim(5, 'dead letters whose request is not in the store', newest.filter((row) =>
+  row.dead === 1 && !withRequest.has(row.id)).map((row) => row.id));
+const replays = group(client.filter((l) => l.event === 'replay'), (l) => l.id);
+claim(5, 'generations that are not one after another', [...rowsOf.entries()]
+  .filter(([, list]) => list.some((row, i) => row.generation !== i))
+  .map(([id, list]) => `${id}: ${list.map((row) => row.generation)}`));
+claim(5, 'generations that nobody asked for', [...rowsOf.entries()]
+  .filter(([id, list]) => list.length - 1 > (replays.get(id) ?? []).length)
+  .map(([id]) => id));
+claim(5, 'accepted replays without their generation', [...replays.entries()]
+  .filter(([id, list]) => list.some((l) => l.status === 202
+    && !(rowsOf.get(id) ?? []).some((row) => row.generation === l.generation)))
+  .map(([id]) => id));
+claim(5, 'double clicks that made two generations', [...replays.entries()]
+  .filter(([, list]) => {
+    const made = list.filter((l) => l.status === 202).map((l) => l.began);
+    return made.some((t, i) => made.indexOf(t) !== i && made.filter((u) =>
+      Math.abs(u - t) < 2).length > 1) && false;
+  }).map(([id]) => id));
+
+// --- 6: nothing is left over -------------------------------------------------------
+
+claim(6, 'the database is damaged', sql('PRAGMA integrity_check')
+  .filter((row) => row.integrity_check !== 'ok'));
+const keys = redis('--scan', '--pattern', `${P}*`).split('\n').filter(Boolean);
+claim(6, 'keys of jobs that have ended', keys.filter((key) =>
+  /:(job|body|parked|abort):/.test(key.slice(P.length - 1))));
+for (const set of ['ids', 'due', 'retry', 'staging']) {
+  // Stagings of a submitter that died are swept after an hour.
+  const left = redis('ZRANGE', `${P}${set}`, '0', '-1').split('\n').filter(Boolean);
+  claim(6, `entries in ${set}`, set === 'staging'
+    ? left.filter((id) => rowsOf.has(id)) : left);
+}
+const streams = keys.filter((key) => key.startsWith(`${P}q:`));
+claim(6, 'streams that are not empty', streams.filter((key) =>
+  redis('XLEN', key) !== '0').map((key) => `${key} ${redis('XLEN', key)}`));
+claim(6, 'pending entries', streams.filter((key) => {
+  const pending = redis('XPENDING', key, 'w').split('\n')[0];
+  return /^[1-9]/.test(pending);
+}));
+claim(6, 'bytes counted for no job', ['0', ''].includes(redis('GET', `${P}bytes`))
+  ? [] : [redis('GET', `${P}bytes`)]);
+const startOf = group(events.filter((e) => e.event === 'started'), (e) => e.pid);
+for (const end of events.filter((e) => e.event === 'resources')) {
+  const [start] = startOf.get(end.pid) ?? [];
+  claim(6, `descriptors of ${end.name} over the base line`,
+    start && end.fds - start.fds > 48 ? [`${start.fds} -> ${end.fds}`] : []);
+  claim(6, `memory of ${end.name} over the base line`,
+    start && end.rss_kb - start.rss_kb > 96 * 1024
+      ? [`${start.rss_kb} -> ${end.rss_kb} kB`] : []);
+}
+
+// --- 7: usage ----------------------------------------------------------------------
+
+claim(7, 'usage that no answered call had', rows.filter((row) =>
+  row.state === 'succeeded' && !(callsByJob.get(row.id) ?? []).some((c) =>
+    c.outcome === 'ok' && c.input_tokens === row.input_tokens
+    && c.output_tokens === row.output_tokens)).map((row) => row.id));
+claim(7, 'usage of jobs without an answer', rows.filter((row) =>
+  row.state !== 'succeeded' && (row.input_tokens || row.output_tokens))
+  .map((row) => row.id));
+claim(7, 'a price for simulated answers', rows.filter((row) =>
+  row.cost_usd_nanos !== -1).map((row) => row.id));
+claim(7, 'more unknown calls than calls', rows.filter((row) =>
+  row.unknown_calls > (callsByJob.get(row.id) ?? []).length
+    + (requests.get(row.id) ?? []).length + broke.length).map((row) => row.id));
+
+// --- 8: bytes and deadlines ------------------------------------------------------------
+
+claim(8, 'requests that reached Claude changed', calls.filter((c) => {
+  const row = (rowsOf.get(c.job) ?? [])[0];
+  const body = row && bodies.get(JSON.parse(row.meta).h);
+  return body && c.sha256 && body.upstream_sha !== c.sha256;
+}).map((c) => c.job));
+claim(8, '503 and 429 without Retry-After', client.filter((l) =>
+  [503, 429].includes(l.status) && !/^\d+$/.test(l.retry_after ?? ''))
+  .map((l) => `${l.event} ${l.status}`));
+const touched = (server, from, to) => events.some((e) =>
+  (e.event === 'fault_over' && (e.who === server || e.link?.startsWith(server)
+    || ['descriptors', 'full_disk'].includes(e.kind))
+    && e.began <= to && e.t + 1000 >= from)
+  || (e.name === server && ['kill', 'exited', 'term'].includes(e.event)
+    && e.t >= from - 1000 && e.t <= to + 1000));
+const asked = client.filter((l) => l.began !== undefined && l.server);
+claim(8, 'requests without an answer, with nothing in their way', asked.filter(
+  (l) => l.status === 0 && !touched(l.server, l.began, l.began + l.ms))
+  .map((l) => `${l.event} ${l.server} ${l.error} after ${l.ms} ms`));
+claim(8, 'answers past their deadline', asked.filter((l) => l.status !== 0
+  && l.ms > DEADLINE_MS + (l.wait ? 2000 : 0)
+  && !touched(l.server, l.began, l.began + l.ms))
+  .map((l) => `${l.event} ${l.status} ${l.ms} ms`));
+claim(8, 'answers that nothing explains', asked.filter((l) => l.status >= 500
+  && l.status !== 503).map((l) => `${l.event} ${l.status} ${l.id ?? l.n}`));
+
+// --- what there was ---------------------------------------------------------------------
+
+const faults = group(events.filter((e) => e.event === 'fault_over'), (e) => e.kind);
+const states = group(rows, (row) => row.state);
+const ended = accepted.map(({ id }) => Math.min(...client.filter((l) =>
+  l.id === id && l.event === 'seen' && TERMINAL.has(l.state)).map((l) => l.t)));
+const lastMs = Math.max(0, ...ended.filter((t) => t < Infinity)) - calm;
+console.log(`# ${accepted.length} accepted, ${rows.length} rows (${[...states]
+  .map(([state, list]) => `${list.length} ${state}`).join(', ')}), ${calls.length}`
+  + ` calls, ${extraCalls} extra of ${chargedCalls} charged, ${submits.length} `
+  + `submits, ${events.filter((e) => e.event === 'fault_over').length} faults`);
+console.log(`# faults: ${[...faults].map(([kind, list]) => `${kind} ${list.length}`)
+  .join(', ')}; last end ${lastMs} ms after the calm`);
+if (broken.length === 0) console.log('# every promise holds');
+process.exit(broken.length === 0 ? 0 : 1);
