@@ -91,17 +91,6 @@ flight_end(struct flight *flight, enum job_state state)
 
 /* --- save ------------------------------------------------------------ */
 
-#if LONGHAUL_BUG == 1
-static void
-flight_acknowledge_early(struct flight *flight)
-{
-    const struct queue_owner owner = flight_owner(flight);
-
-    (void)!queue_finish(
-        flight->worker->service->queue, &owner, &flight->result, NULL, NULL);
-}
-#endif
-
 static void
 save_again(evutil_socket_t fd, short what, void *arg)
 {
@@ -200,22 +189,42 @@ on_committed(
     flight_acknowledge(flight);
 }
 
-void
-flight_save(struct flight *flight)
+static void
+commit(struct flight *flight)
 {
     struct slice request = SLICE_NULL;
 
-    if (flight->state != FLIGHT_SAVING)
-        flight_move(flight, FLIGHT_SAVING);
     if (flight->result.dead)
         request = buffer_slice(&flight->stored);
     crash_point("commit.before");
-#if LONGHAUL_BUG == 1 /* acknowledges before it commits */
-    flight_acknowledge_early(flight);
-#endif
     flight->pending = true;
     store_commit(flight->worker->service->store, &flight->result,
         buffer_slice(&flight->answer), request, on_committed, flight);
+}
+
+#if LONGHAUL_BUG == 1 /* acknowledges before it commits */
+static void
+on_acknowledged_early(void *arg, enum queue_status status)
+{
+    (void)status;
+    commit(arg);
+}
+#endif
+
+void
+flight_save(struct flight *flight)
+{
+    if (flight->state != FLIGHT_SAVING)
+        flight_move(flight, FLIGHT_SAVING);
+#if LONGHAUL_BUG == 1
+    const struct queue_owner owner = flight_owner(flight);
+    flight->pending = true;
+    if (!flight->result.dead &&
+        queue_finish(flight->worker->service->queue, &owner, &flight->result,
+            on_acknowledged_early, flight) == 0)
+        return;
+#endif
+    commit(flight);
 }
 
 /* --- acknowledge ----------------------------------------------------- */

@@ -2,7 +2,7 @@
 // alone; every fault is written to the events' log with its beginning and
 // end, so that the checker can charge calls to it.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sleep } from './lib.mjs';
@@ -52,6 +52,7 @@ const KINDS = [
   [2, 'descriptors', (c) => ({ who: c.pick(['worker1', 'submitter', 'status']),
     ms: c.int(500, 2000), spare: c.int(0, 2) })],
   [2, 'full_disk', (c) => ({ ms: c.int(500, 2500) })],
+  [2, 'busy_store', (c) => ({ ms: c.int(300, 6000) })],
   [1, 'script_flush', () => ({})],
 ];
 
@@ -211,6 +212,13 @@ export class Injector {
     await sleep(ms);
     rmSync(path, { force: true });
     rmSync(`${path}2`, { force: true });
+  }
+  /** Somebody else holds the store's lock. */
+  async busy_store({ ms }) {
+    await new Promise((resolve) => {
+      spawn('flock', [`${this.at.storePath}.lock`, 'sleep', ms / 1000])
+        .on('close', resolve);
+    });
   }
   async script_flush() { await this.at.redisCli('SCRIPT', 'FLUSH'); }
 

@@ -1,9 +1,9 @@
 // What the chaos runs share: seeded chance, logs of JSON lines, an HTTP
 // client that writes down what it saw, and the installation under test.
 
-import { appendFileSync, openSync, writeSync } from 'node:fs';
+import { appendFileSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -242,4 +242,33 @@ export class Installation {
         (error, stdout) => resolve(error ? '' : stdout));
     });
   }
+}
+
+/** Crash points by program, from a test build. */
+export function crashPoints() {
+  const run = spawnSync(bin('longhaul-worker'), [], { encoding: 'utf8',
+    env: { PATH: process.env.PATH, LONGHAUL_CRASH_AT: 'list' } });
+  if (run.status !== 0) {
+    throw new Error(`${bin('longhaul-worker')} has no crash points; make chaos-build`);
+  }
+  return run.stdout.trim().split('\n').map((line) => {
+    const [point, ...programs] = line.split(' ');
+    return { point, programs };
+  });
+}
+
+/** A small disk for the result store, where that is possible. */
+export function smallDisk(dir) {
+  const path = join(dir, 'store');
+  mkdirSync(path);
+  if (process.env.LONGHAUL_CHAOS_MOUNT !== '1') return { path, small: false };
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m',
+    'longhaul-chaos', path]);
+  return { path, small: status === 0 };
+}
+
+export async function emptied(at) {
+  await until(async () => await at.redisCli('--scan', '--pattern',
+    'lh:{0}:job:*') === '', { timeoutMs: 10_000, everyMs: 200,
+    what: 'no job in Redis' }).catch(() => {});
 }

@@ -17,8 +17,10 @@ const MODELS = [[50, 'mock-ok'], [20, 'mock-slow-200ms'], [10, 'mock-flaky-10pct
   [2, 'mock-slow-1500ms']];
 
 export class Load {
-  constructor(installation, chance, log, { rate = 40 } = {}) {
-    Object.assign(this, { at: installation, chance, log, rate });
+  constructor(installation, chance, log, { rate = 40, quiet = false,
+    models = MODELS } = {}) {
+    // quiet: nothing is canceled or replayed by chance.
+    Object.assign(this, { at: installation, chance, log, rate, quiet, models });
     this.agent = newAgent();
     this.count = 0;
     this.jobs = new Map(); // id -> what is known of it
@@ -59,17 +61,23 @@ export class Load {
       retry_after: answer.headers?.['retry-after'], ...more });
   }
 
-  makeBody(n) {
+  draw() {
     const { chance } = this;
-    const model = chance.weighted(MODELS);
+    const model = chance.weighted(this.models);
     const expires = chance.hit(0.02);
-    const words = chance.hit(0.01) ? 1_400_000 : chance.hit(0.1) ? 30_000
+    const length = chance.hit(0.01) ? 1_400_000 : chance.hit(0.1) ? 30_000
       : chance.int(20, 400);
+    return { model: expires ? 'mock-slow-30s' : model, length,
+      options: expires ? '{"expires_in":2}' : '' };
+  }
+
+  makeBody(n, { model, length, options: given }) {
+    const { chance } = this;
     // Not compressible, so that long ones travel in parts.
     let text = `Question ${n}. `;
-    while (text.length < words) text += `${chance.int(0, 4294967295).toString(36)} `;
-    const head = `{"model":"${expires ? 'mock-slow-30s' : model}","max_tokens":48,`;
-    const options = expires ? '"longhaul":{"expires_in":2},' : '';
+    while (text.length < length) text += `${chance.int(0, 4294967295).toString(36)} `;
+    const head = `{"model":"${model}","max_tokens":48,`;
+    const options = given ? `"longhaul":${given},` : '';
     const tail = `"messages":[{"role":"user","content":"${text}"}]}`;
     const body = head + options + tail;
     this.log.say({ event: 'body', n, model, bytes: Buffer.byteLength(body),
@@ -79,7 +87,7 @@ export class Load {
 
   async submitOne() {
     const n = ++this.count;
-    const body = this.makeBody(n);
+    const body = this.makeBody(n, this.draw());
     const key = this.chance.hit(0.5) ? `key-${n}` : null;
     const posts = [this.post(n, body, key)];
     if (key && this.chance.hit(0.3)) posts.push(this.post(n, body, key));
@@ -89,6 +97,13 @@ export class Load {
       await sleep(this.chance.int(0, 3000));
       await this.post(n, body, key);
     }
+  }
+
+  /** One job of a kind, for scripted runs; its id, or null. */
+  one({ model = 'mock-ok', length = 100, options = '', key = true }) {
+    const n = ++this.count;
+    return this.post(n, this.makeBody(n, { model, length, options }),
+      key ? `key-${n}` : null);
   }
 
   /** Sends it until there is a 202; without a key only once. */
@@ -113,7 +128,7 @@ export class Load {
     this.jobs.set(id, { n, replays: 0 });
     this.log.say({ event: 'accepted', id, n });
     this.go(() => this.follow(id));
-    if (this.chance.hit(0.05)) this.go(() => this.cancel(id));
+    if (!this.quiet && this.chance.hit(0.05)) this.go(() => this.cancel(id));
   }
 
   async cancel(id) {
@@ -160,7 +175,7 @@ export class Load {
         await sleep(this.chance.int(200, 4000));
         await this.awaitEnd(id, generation);
       }
-      if (job.status !== 'failed' || !this.running
+      if (job.status !== 'failed' || !this.running || this.quiet
         || !this.chance.hit(generation === 0 ? 0.6 : 0.3)) return;
       if (!await this.replay(id)) return;
       generation = job.generation + 1;

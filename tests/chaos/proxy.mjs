@@ -77,7 +77,7 @@ class Connection {
       }
       this.later(way, () => {
         if (way === 'down') this.witness?.answer(bytes);
-        if (!to.destroyed && !to.write(bytes)) {
+        if (!to.destroyed && !to.write(bytes) && to.listenerCount('drain') === 0) {
           from.pause();
           to.once('drain', () => this.follow());
         }

@@ -2,22 +2,25 @@
 // the seed and the commit first, so that a failure can be run again.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bin, root, stopAll, tmpdir } from '../scenario/lib/process.mjs';
-import { Chance, here, Installation, Log, resources, sleep, until } from './lib.mjs';
+import { root, stopAll, tmpdir } from '../scenario/lib/process.mjs';
+import { Chance, crashPoints, emptied, here, Installation, Log, resources,
+  sleep, smallDisk } from './lib.mjs';
 import { draw, Injector } from './faults.mjs';
 import { Load } from './load.mjs';
-
-const SETTLE_MS = 40_000; // after the faults: everything must have ended
 
 const { values: options } = parseArgs({ options: {
   seed: { type: 'string', default: '1' }, seeds: { type: 'string', default: '1' },
   seconds: { type: 'string', default: '10' }, rate: { type: 'string', default: '40' },
-  only: { type: 'string' }, keep: { type: 'boolean', default: false },
+  only: { type: 'string' }, settle: { type: 'string', default: '40' },
+  faults: { type: 'string' }, models: { type: 'string' }, keep: { type: 'boolean', default: false },
   tap: { type: 'boolean', default: false } } });
+
+// After the faults everything must have ended within this time.
+const SETTLE_MS = Number(options.settle) * 1000;
 
 function commit() {
   try {
@@ -26,35 +29,6 @@ function commit() {
   } catch {
     return 'unknown';
   }
-}
-
-/** Crash points by program, from a test build. */
-function crashPoints() {
-  const run = spawnSync(bin('longhaul-worker'), [], { encoding: 'utf8',
-    env: { PATH: process.env.PATH, LONGHAUL_CRASH_AT: 'list' } });
-  if (run.status !== 0) {
-    throw new Error(`${bin('longhaul-worker')} has no crash points; make chaos-build`);
-  }
-  return run.stdout.trim().split('\n').map((line) => {
-    const [point, ...programs] = line.split(' ');
-    return { point, programs };
-  });
-}
-
-/** A small disk for the result store, where that is possible. */
-function smallDisk(dir) {
-  const path = join(dir, 'store');
-  mkdirSync(path);
-  if (process.env.LONGHAUL_CHAOS_MOUNT !== '1') return { path, small: false };
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m',
-    'longhaul-chaos', path]);
-  return { path, small: status === 0 };
-}
-
-async function emptied(at) {
-  await until(async () => await at.redisCli('--scan', '--pattern',
-    'lh:{0}:job:*') === '', { timeoutMs: 10_000, everyMs: 200,
-    what: 'no job in Redis' }).catch(() => {});
 }
 
 async function oneRun(seed) {
@@ -67,16 +41,17 @@ async function oneRun(seed) {
     console.error(`seed ${seed}: stuck; the last events:`);
     console.error(readFileSync(log.path, 'utf8').split('\n').slice(-12).join('\n'));
     process.exit(3);
-  }, Number(options.seconds) * 1000 + 3 * SETTLE_MS);
+  }, Number(options.seconds) * 1000 + 3 * SETTLE_MS + 60_000);
   const chance = new Chance(seed);
-  const faults = draw(chance, { seconds: Number(options.seconds),
+  const faults = options.faults ? JSON.parse(options.faults) : draw(chance, { seconds: Number(options.seconds),
     points: crashPoints(), only: options.only?.split(','),
     hasSmallDisk: store.small });
   let checked;
   try {
     await at.start();
     const load = new Load(at, new Chance(seed + 1000), new Log(join(dir,
-      'client.jsonl')), { rate: Number(options.rate) });
+      'client.jsonl')), { rate: Number(options.rate),
+      models: options.models?.split(',').map((model) => [1, model]) });
     const injector = new Injector(at, log);
     load.start();
     await injector.run(faults);
