@@ -90,8 +90,8 @@ ask_store_too(struct lookup *lookup, const struct job_view *view)
     lookup->meta.idempotency_key = dup_or_null(view->meta->idempotency_key);
     lookup->meta.recipe = dup_or_null(view->meta->recipe);
     lookup->view.meta = &lookup->meta;
-    store_get(lookup->status->service->store, lookup->id,
-        (int)view->generation, lookup->part, on_row_of_claimed, lookup);
+    store_get(lookup->status->service->store, lookup->id, (int)view->generation,
+        lookup->part, on_row_of_claimed, lookup);
 }
 
 static void

@@ -103,8 +103,7 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "cost_usd_nanos, error, error_type, meta, idempotency_key, dead, " \
     "listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
     "?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS newer " \
-    "WHERE newer.id = ?1 AND newer.generation > ?2)) " \
-    SQLITE_ROW_CONFLICT
+    "WHERE newer.id = ?1 AND newer.generation > ?2)) " SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 
