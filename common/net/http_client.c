@@ -45,6 +45,7 @@ struct http_call {
     struct http_call_spec spec; /* headers and body are not used from here */
     uint64_t answer_bytes;
     bool in_callback;
+    bool asked; /* the request was begun on a connection */
     bool cancelled;
     bool too_large;
 };
@@ -125,6 +126,27 @@ on_curl_data(char *data, size_t size, size_t count, void *arg)
     return call->cancelled ? 0 : len;
 }
 
+/*
+ * What a connection that was used before takes without an answer libcurl
+ * sends again on another one, on its own. Claude may have begun with it, so
+ * whether to call again is not libcurl's to decide: one request per call.
+ */
+static int
+on_curl_request(
+    void *arg, char *peer_ip, char *own_ip, int peer_port, int own_port)
+{
+    struct http_call *call = arg;
+
+    (void)peer_ip;
+    (void)own_ip;
+    (void)peer_port;
+    (void)own_port;
+    if (call->asked)
+        return CURL_PREREQFUNC_ABORT;
+    call->asked = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* --- the end of a call ----------------------------------------------- */
 
 static enum http_call_end
@@ -154,6 +176,16 @@ end_of(CURLcode code, bool too_large)
     }
 }
 
+/* Errors of a connection that is being made, and on_curl_request's no. */
+static bool
+is_before_sending(CURLcode code)
+{
+    enum http_call_end end = end_of(code, false);
+
+    return code == CURLE_ABORTED_BY_CALLBACK || end == HTTP_CALL_DNS ||
+        end == HTTP_CALL_CONNECT || end == HTTP_CALL_TLS;
+}
+
 static void
 result_fill(const struct http_call *call, CURLcode code,
     struct http_call_result *result)
@@ -162,16 +194,19 @@ result_fill(const struct http_call *call, CURLcode code,
     curl_off_t first = 0;
     long sent = 0;
     long status = 0;
+    /* Another connection was sought although the request had been sent. */
+    bool again = call->asked && is_before_sending(code);
 
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
     curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total);
     curl_easy_getinfo(call->easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
     *result = (struct http_call_result){
-        .end = end_of(code, call->too_large),
+        .end = again ? HTTP_CALL_CUT : end_of(code, call->too_large),
         .status = (unsigned)status,
-        .sent = sent > 0,
-        .detail = curl_easy_strerror(code),
+        .sent = sent > 0 || again ||
+            (call->asked && code == CURLE_OPERATION_TIMEDOUT),
+        .detail = curl_easy_strerror(again ? CURLE_GOT_NOTHING : code),
         .duration_us = total,
         .first_byte_us = status != 0 ? first : -1,
     };
@@ -398,6 +433,7 @@ easy_new(const struct http_client *client)
         (long)client->options.connect_timeout_ms);
     if (client->ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_curl_request);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_curl_header);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_curl_data);
     return easy;
@@ -416,6 +452,7 @@ easy_prepare(struct http_call *call)
     int64_t idle_s = (call->spec.idle_timeout_ms + 999) / 1000;
 
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_URL, call->spec.url);

@@ -32,6 +32,7 @@ struct peer {
     const struct script *script;
     unsigned accepted;
     unsigned requests;
+    unsigned hang_up_on; /* this request, without an answer; 0: none */
     unsigned hold; /* answer only when so many requests are waiting */
     struct bufferevent *waiting[1500];
     unsigned waiting_count;
@@ -63,7 +64,8 @@ on_peer_read(struct bufferevent *bev, void *arg)
     peer->request[len] = '\0';
     evbuffer_drain(in, evbuffer_get_length(in));
     peer->requests++;
-    if (peer->script->closes && answer == NULL) {
+    if ((peer->script->closes && answer == NULL) ||
+        peer->requests == peer->hang_up_on) {
         bufferevent_free(bev);
         return;
     }
@@ -355,6 +357,58 @@ connections_and_handles_are_used_again(void **state)
     finish(&peer, client);
 }
 
+/* libcurl on its own sends again what a connection that it had used before
+ * took without an answer; each sending may be paid for. */
+static void
+a_request_is_sent_once_also_on_a_connection_used_before(void **state)
+{
+    const struct script script = {OK_ANSWER, false};
+    struct peer peer;
+    struct seen seen = {.peer = &peer, .stop_after = 1};
+    struct http_client *client;
+
+    (void)state;
+    peer_open(&peer, &script);
+    peer.hang_up_on = 2;
+    client = client_for(&peer);
+    start(client, &seen, 5000);
+    event_base_dispatch(peer.base);
+    assert_int_equal(seen.result.end, HTTP_CALL_OK);
+
+    start(client, &seen, 5000);
+    event_base_dispatch(peer.base);
+    assert_int_equal(seen.result.end, HTTP_CALL_CUT);
+    assert_true(seen.result.sent);
+    assert_int_equal(peer.requests, 2);
+    finish(&peer, client);
+}
+
+/* As above, and then nobody listens any more. */
+static void
+a_cut_call_is_not_taken_for_a_refused_connection(void **state)
+{
+    const struct script script = {OK_ANSWER, false};
+    struct peer peer;
+    struct seen seen = {.peer = &peer, .stop_after = 1};
+    struct http_client *client;
+
+    (void)state;
+    peer_open(&peer, &script);
+    peer.hang_up_on = 2;
+    client = client_for(&peer);
+    start(client, &seen, 5000);
+    event_base_dispatch(peer.base);
+    evconnlistener_free(peer.listener);
+    peer.listener = NULL;
+
+    start(client, &seen, 5000);
+    event_base_dispatch(peer.base);
+    assert_int_equal(seen.result.end, HTTP_CALL_CUT);
+    assert_true(seen.result.sent);
+    assert_int_equal(peer.requests, 2);
+    finish(&peer, client);
+}
+
 static void
 more_calls_than_one_multi_holds_are_in_flight_at_once(void **state)
 {
@@ -413,6 +467,9 @@ main(void)
         cmocka_unit_test(an_answer_past_the_bound_ends_the_call),
         cmocka_unit_test(the_request_is_what_was_asked_for),
         cmocka_unit_test(connections_and_handles_are_used_again),
+        cmocka_unit_test(
+            a_request_is_sent_once_also_on_a_connection_used_before),
+        cmocka_unit_test(a_cut_call_is_not_taken_for_a_refused_connection),
         cmocka_unit_test(more_calls_than_one_multi_holds_are_in_flight_at_once),
         cmocka_unit_test(a_cancelled_call_says_nothing_more),
     };
