@@ -199,7 +199,7 @@ const struct config_option config_options[] = {
         "for jobs that name no fallback_models, separated by blanks"),
     NUMBER_OPTION("limit_rpm", "LONGHAUL_LIMIT_RPM", COUNT, limit_rpm,
         "0", 0, NO_LIMIT,
-        "requests per minute and model bucket; 0: learnt from answers"),
+        "requests per minute and model bucket; 0: no limit of ours"),
     NUMBER_OPTION("limit_itpm", "LONGHAUL_LIMIT_ITPM", COUNT, limit_itpm,
         "0", 0, NO_LIMIT, "input tokens per minute and model bucket"),
     NUMBER_OPTION("limit_otpm", "LONGHAUL_LIMIT_OTPM", COUNT, limit_otpm,
