@@ -127,6 +127,8 @@ on_job(void *arg, enum queue_status status, const struct job_view *view)
         finish(lookup, &result);
         return;
     }
+    if (status == QUEUE_NO_MARKER)
+        service_marker_refresh(lookup->status->service);
     lookup->redis_answered = status == QUEUE_ABSENT;
     if (status == QUEUE_ABSENT &&
         queue_is_deleted(queue, lookup->id, on_deleted, lookup) == 0)

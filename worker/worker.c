@@ -231,6 +231,8 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
         ask->queue->may_have_work = count > 0 || ask->queue->woken;
         ask->queue->plenty = count == ask->count;
     }
+    if (status == QUEUE_NO_MARKER)
+        service_marker_refresh(worker->service);
     ask_done(ask);
     if (known)
         worker_claim_soon(worker, 0);
@@ -400,8 +402,11 @@ on_claim_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    /* Not ready also means: this may be another installation's Redis. The
+     * next tick asks again. */
     if (worker->draining || worker->store_trouble ||
-        !upkeep_has_beaten(worker->upkeep))
+        !upkeep_has_beaten(worker->upkeep) ||
+        service_not_ready(worker->service) != NULL)
         return;
     claim_closing(worker);
     lane = first_lane(worker);

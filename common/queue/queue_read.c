@@ -97,6 +97,10 @@ on_get(struct queue_call *call, const struct redisReply *reply)
     struct job_meta meta = {0};
     struct job_view view;
 
+    if (status == QUEUE_OK &&
+        slice_equal_text(
+            redis_reply_slice(redis_reply_at(reply, 0)), "NO_MARKER"))
+        status = QUEUE_NO_MARKER;
     if (status == QUEUE_OK)
         status = read_view(slice_of(mine->id), redis_reply_at(reply, 1),
             redis_reply_int(redis_reply_at(reply, 0), 0), &view, &meta);

@@ -17,6 +17,9 @@
  */
 
 #define AGAIN_MS 1000
+/* A Redis can lose its data without losing a connection (FLUSHALL), and not
+ * every program asks it for something that would show this. */
+#define LOOK_MS 2000
 #define MARKER_MAX (ID_UUID_LEN + 16)
 
 static void ask_redis(struct service *service);
@@ -72,10 +75,9 @@ conclude(struct service *service, enum service_marker_state marker_state)
     else if (changed && marker_state != SERVICE_MARKER_UNKNOWN)
         log_error("marker_refused",
             LOG_TEXT("reason", service_marker_problem(service)));
-    if (state->marker_again || marker_state != SERVICE_MARKER_OK) {
-        state->marker_again = false;
-        schedule(service, AGAIN_MS);
-    }
+    bool soon = state->marker_again || marker_state != SERVICE_MARKER_OK;
+    state->marker_again = false;
+    schedule(service, soon ? AGAIN_MS : LOOK_MS);
     /* Nothing mends this while the process runs with this setting. */
     if (marker_state == SERVICE_MARKER_MODE)
         service_abort(service, SERVICE_EXIT_ERROR);
@@ -187,6 +189,15 @@ on_store_marker(void *arg, enum store_status status, struct slice marker)
     decide(service, kept);
 }
 
+/* A look that found what was there at the last one. */
+static bool
+is_known(const struct service *service)
+{
+    const struct service_state *state = service->state;
+    return state->marker_state == SERVICE_MARKER_OK &&
+        strcmp(state->redis_marker, service->marker) == 0;
+}
+
 static void
 on_redis_marker(void *arg, enum queue_status status, struct slice marker)
 {
@@ -202,7 +213,9 @@ on_redis_marker(void *arg, enum queue_status status, struct slice marker)
     memory_free(state->redis_marker);
     state->redis_marker =
         memory_dup_bytes(marker.len > 0 ? marker.data : "", marker.len);
-    if (service->store != NULL)
+    if (is_known(service))
+        conclude(service, SERVICE_MARKER_OK);
+    else if (service->store != NULL)
         store_marker_get(service->store, on_store_marker, service);
     else
         decide(service, "");

@@ -3,9 +3,13 @@
 --
 -- KEYS[1] prefix
 -- ARGV: 1 id, 2 ... the fields wanted; the first is the queue
--- Answer: {head or nothing, {field, ...}}
+-- Answer: {head or nothing, {field, ...}}, or {'NO_MARKER'}: the job is not
+--   here, but neither is the installation
 --
 -- Reads only: cut or sent twice, nothing changes.
 local f = redis.call('HMGET', KEYS[1] .. 'job:' .. ARGV[1],
   unpack(ARGV, 2))
+if not f[1] and redis.call('EXISTS', KEYS[1] .. 'install') == 0 then
+  return { 'NO_MARKER' }
+end
 return { f[1] and redis.call('GET', KEYS[1] .. 'head:' .. f[1]) or false, f }

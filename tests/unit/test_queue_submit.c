@@ -232,6 +232,8 @@ emptied_redis_takes_and_gives_no_work(void **state)
     fixture_do(f, "FLUSHALL");
     id_make(JOB_ID_PREFIX, id);
     assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_NO_MARKER);
+    /* It cannot be denied either: who knows what was here. */
+    assert_int_equal(do_get(f, id), QUEUE_NO_MARKER);
     assert_int_equal(do_claim(f, "w1", QUEUE_X, 1, false), 0);
     assert_int_equal(got.status, QUEUE_NO_MARKER);
     assert_int_equal(
