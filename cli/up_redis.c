@@ -76,6 +76,8 @@ up_redis_conf(
         "aof-use-rdb-preamble yes\n"
         "aof-load-truncated yes\n"
         "maxmemory-policy noeviction\n"
+        /* XDEL walks a node from its beginning. */
+        "stream-node-max-entries 10\n"
         "tcp-backlog 128\n");
 }
 

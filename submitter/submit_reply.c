@@ -84,7 +84,9 @@ reply_view(struct submit *submit, const struct job_view *view)
     struct buffer location = {0};
     char etag[32];
     char seconds[16];
-    buffer_printf(&location, "%s/v1/jobs/%s", service->origin, view->id);
+    buffer_append_text(&location, service->origin);
+    buffer_append_text(&location, "/v1/jobs/");
+    buffer_append_text(&location, view->id);
     snprintf(
         etag, sizeof(etag), "\"v%llu\"", (unsigned long long)view->version);
     snprintf(seconds, sizeof(seconds), "%u", job_view_poll_after_s(view));

@@ -59,11 +59,8 @@ int
 job_error_decode(struct slice json, struct job_error *error)
 {
     memset(error, 0, sizeof(*error));
-    json_t *object = job_json_open(json, ERROR_JSON_MAX);
-    if (object == NULL)
-        return -1;
-    int status = job_json_get(fields, FIELD_COUNT, object, error);
-    json_decref(object);
+    int status = job_json_read(
+        json, ERROR_JSON_MAX, fields, FIELD_COUNT, error, NULL, NULL);
     if (status != 0)
         memset(error, 0, sizeof(*error));
     return status;

@@ -1,6 +1,9 @@
 #include "common/job/job_json.h"
 
+#include <assert.h>
 #include <string.h>
+
+#include "common/net/json_scan.h"
 
 static void
 put_key(struct buffer *out, const char *key)
@@ -30,7 +33,7 @@ put_text(struct buffer *out, const char *key, const char *text)
     buffer_append_char(out, ',');
 }
 
-/* jansson reads signed numbers only; nothing here comes near 2^63. */
+/* Only signed numbers are read; nothing here comes near 2^63. */
 static int64_t
 clamp(uint64_t value)
 {
@@ -80,50 +83,47 @@ job_json_end(struct buffer *out)
     buffer_append_char(out, '}');
 }
 
-json_t *
-job_json_open(struct slice json, size_t max)
+/* --- reading ------------------------------------------------------------- */
+
+struct reading {
+    const struct job_json_field *fields;
+    size_t count;
+    void *to;
+    int (*on_other)(void *arg, struct slice key, struct slice value);
+    void *arg;
+    uint64_t seen; /* a bit for each field */
+    bool bad;
+};
+
+static int
+get_owned(const struct job_json_field *field, struct slice raw, char **at)
 {
-    if (json.len == 0 || json.len > max)
-        return NULL;
-    json_t *root =
-        json_loadb(json.data, json.len, JSON_REJECT_DUPLICATES, NULL);
-    if (root != NULL && !json_is_object(root)) {
-        json_decref(root);
-        return NULL;
+    char *text = NULL;
+    int len = -1;
+    if (raw.data[0] != '"')
+        return -1;
+    text = memory_alloc(raw.len + 1);
+    len = json_unescape_text(raw, text, raw.len + 1);
+    if (len < 0 || len > field->max) {
+        memory_free(text);
+        return -1;
     }
-    return root;
-}
-
-static int
-get_text(const struct job_json_field *field, const json_t *value, char *at)
-{
-    if (!json_is_string(value) || json_string_length(value) >= field->size)
-        return -1;
-    memcpy(at, json_string_value(value), json_string_length(value) + 1);
+    *at = text;
     return 0;
 }
 
 static int
-get_owned(const struct job_json_field *field, const json_t *value, char **at)
+get_field(const struct job_json_field *field, struct slice raw, void *at)
 {
-    if (!json_is_string(value) ||
-        json_string_length(value) > (size_t)field->max)
-        return -1;
-    *at = memory_dup_bytes(json_string_value(value), json_string_length(value));
-    return 0;
-}
-
-static int
-get_field(const struct job_json_field *field, const json_t *value, void *at)
-{
+    int64_t number = 0;
     if (field->kind == JOB_JSON_TEXT)
-        return get_text(field, value, at);
+        return raw.data[0] == '"' &&
+                json_unescape_text(raw, at, field->size) >= 0
+            ? 0
+            : -1;
     if (field->kind == JOB_JSON_OWNED)
-        return get_owned(field, value, at);
-    if (!json_is_integer(value))
-        return -1;
-    int64_t number = json_integer_value(value);
-    if (number < 0 || number > field->max)
+        return get_owned(field, raw, at);
+    if (text_parse_i64(raw, 0, field->max, &number) != 0)
         return -1;
     if (field->kind == JOB_JSON_I64)
         *(int64_t *)at = number;
@@ -136,15 +136,43 @@ get_field(const struct job_json_field *field, const json_t *value, void *at)
     return 0;
 }
 
-int
-job_json_get(const struct job_json_field *fields, size_t count,
-    const json_t *object, void *to)
+static void
+on_member(void *arg, const struct json_member *member, struct slice key_raw,
+    struct slice value)
 {
-    for (size_t i = 0; i < count; i++) {
-        const json_t *value = json_object_get(object, fields[i].key);
-        void *at = (char *)to + fields[i].offset;
-        if (value != NULL && get_field(&fields[i], value, at) != 0)
-            return -1;
+    struct reading *reading = arg;
+    size_t i = 0;
+    (void)key_raw;
+    if (reading->bad || member->key_too_long)
+        return;
+    while (i < reading->count &&
+        !slice_equal_text(member->key, reading->fields[i].key))
+        i++;
+    if (i == reading->count) {
+        reading->bad = reading->on_other != NULL &&
+            reading->on_other(reading->arg, member->key, value) != 0;
+        return;
     }
-    return 0;
+    if ((reading->seen >> i & 1) != 0 ||
+        get_field(&reading->fields[i], value,
+            (char *)reading->to + reading->fields[i].offset) != 0)
+        reading->bad = true;
+    reading->seen |= UINT64_C(1) << i;
+}
+
+int
+job_json_read(struct slice json, size_t max,
+    const struct job_json_field *fields, size_t count, void *to,
+    int (*on_other)(void *arg, struct slice key, struct slice value), void *arg)
+{
+    struct reading reading = {.fields = fields,
+        .count = count,
+        .to = to,
+        .on_other = on_other,
+        .arg = arg};
+    assert(count <= 64);
+    if (json.len == 0 || json.len > max ||
+        json_object_each(json, on_member, &reading) != 0)
+        return -1;
+    return reading.bad ? -1 : 0;
 }

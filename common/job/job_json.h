@@ -8,7 +8,6 @@
  * out; what is absent reads as zero. Used inside common/job only.
  */
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,12 +47,17 @@ void job_json_put(const struct job_json_field *fields, size_t count,
  * end in a comma. */
 void job_json_end(struct buffer *out);
 
-/* An object of at most `max` bytes; the caller decrefs it. NULL when it is
- * not one, is not valid JSON or names a member twice. */
-json_t *job_json_open(struct slice json, size_t max) MUST_CHECK;
-/* 0, or -1 when a member has the wrong type or is out of bounds. `to` was
- * zeroed; after -1 its owned members are freed by its own clear function. */
-int job_json_get(const struct job_json_field *fields, size_t count,
-    const json_t *object, void *to) MUST_CHECK;
+/*
+ * Reads an object of at most `max` bytes into `to`, which was zeroed. What is
+ * not in the table goes to on_other (or is ignored when that is NULL), which
+ * answers 0 or -1; `value` is as it is written. 0, or -1 when it is no valid
+ * object, when a member of the table comes twice, has the wrong type or is
+ * out of bounds; then owned members are freed by the struct's own clear
+ * function. A scanner and not jansson: every claim reads one for each job.
+ */
+int job_json_read(struct slice json, size_t max,
+    const struct job_json_field *fields, size_t count, void *to,
+    int (*on_other)(void *arg, struct slice key, struct slice value),
+    void *arg) MUST_CHECK;
 
 #endif

@@ -1,3 +1,4 @@
+#include <jansson.h>
 #include <string.h>
 
 #include "common/job/job.h"
@@ -65,24 +66,25 @@ job_meta_encode(const struct job_meta *meta, struct buffer *out)
     job_json_end(out);
 }
 
+/* Few jobs have one. */
 static int
-get_list(const json_t *object, const char *key, char *texts, size_t text_size,
-    unsigned max, unsigned *count)
+get_list(struct slice value, char *texts, size_t text_size, unsigned max,
+    unsigned *count)
 {
-    const json_t *list = json_object_get(object, key);
-    if (list == NULL)
-        return 0;
-    if (!json_is_array(list) || json_array_size(list) > max)
-        return -1;
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    json_t *list = json_loadb(value.data, value.len, 0, NULL);
+    int status = json_is_array(list) && json_array_size(list) <= max ? 0 : -1;
+    for (size_t i = 0; status == 0 && i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
         if (!json_is_string(item) || json_string_length(item) >= text_size)
-            return -1;
-        memcpy(texts + i * text_size, json_string_value(item),
-            json_string_length(item) + 1);
+            status = -1;
+        else
+            memcpy(texts + i * text_size, json_string_value(item),
+                json_string_length(item) + 1);
     }
-    *count = (unsigned)json_array_size(list);
-    return 0;
+    if (status == 0)
+        *count = (unsigned)json_array_size(list);
+    json_decref(list);
+    return status;
 }
 
 static bool
@@ -91,37 +93,46 @@ sha256_is_valid(const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
+struct decoding {
+    struct job_meta *meta;
+    bool has_lane;
+};
+
+/* What the table cannot say. */
 static int
-decode(const json_t *object, struct job_meta *meta)
+on_other(void *arg, struct slice key, struct slice value)
 {
-    if (job_json_get(fields, FIELD_COUNT, object, meta) != 0)
-        return -1;
-    const char *lane = json_string_value(json_object_get(object, "l"));
-    if (job_lane_parse(slice_of(lane), &meta->lane) != 0)
-        return -1;
-    if (json_integer_value(json_object_get(object, "z")) == 1)
-        meta->codec = JOB_CODEC_ZSTD;
-    if (get_list(object, "tg", meta->tags[0], sizeof(meta->tags[0]),
-            JOB_TAGS_MAX, &meta->tag_count) != 0 ||
-        get_list(object, "fb", meta->fallbacks[0], sizeof(meta->fallbacks[0]),
-            JOB_FALLBACKS_MAX, &meta->fallback_count) != 0)
-        return -1;
-    if (meta->model[0] == '\0' || meta->bucket[0] == '\0' ||
-        meta->tenant[0] == '\0')
-        return -1;
-    return meta->sha256[0] == '\0' || sha256_is_valid(meta->sha256) ? 0 : -1;
+    struct decoding *decoding = arg;
+    struct job_meta *meta = decoding->meta;
+    if (slice_equal_text(key, "l")) {
+        decoding->has_lane = value.len > 2 && value.data[0] == '"' &&
+            job_lane_parse(
+                slice_make(value.data + 1, value.len - 2), &meta->lane) == 0;
+        return decoding->has_lane ? 0 : -1;
+    }
+    if (slice_equal_text(key, "z"))
+        meta->codec =
+            slice_equal_text(value, "1") ? JOB_CODEC_ZSTD : JOB_CODEC_RAW;
+    if (slice_equal_text(key, "tg"))
+        return get_list(value, meta->tags[0], sizeof(meta->tags[0]),
+            JOB_TAGS_MAX, &meta->tag_count);
+    if (slice_equal_text(key, "fb"))
+        return get_list(value, meta->fallbacks[0], sizeof(meta->fallbacks[0]),
+            JOB_FALLBACKS_MAX, &meta->fallback_count);
+    return 0;
 }
 
 int
 job_meta_decode(struct slice json, struct job_meta *meta)
 {
     memset(meta, 0, sizeof(*meta));
-    json_t *object = job_json_open(json, META_JSON_MAX);
-    if (object == NULL)
-        return -1;
-    int status = decode(object, meta);
-    json_decref(object);
-    if (status != 0)
-        job_meta_clear(meta);
-    return status;
+    struct decoding decoding = {meta, false};
+    if (job_json_read(json, META_JSON_MAX, fields, FIELD_COUNT, meta, on_other,
+            &decoding) == 0 &&
+        decoding.has_lane && meta->model[0] != '\0' &&
+        meta->bucket[0] != '\0' && meta->tenant[0] != '\0' &&
+        (meta->sha256[0] == '\0' || sha256_is_valid(meta->sha256)))
+        return 0;
+    job_meta_clear(meta);
+    return -1;
 }

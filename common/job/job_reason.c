@@ -64,9 +64,13 @@ put_queued(const struct job_view *view, struct buffer *out)
         buffer_append_text(out, "queued");
     else if (view->ahead == 0)
         buffer_append_text(out, "queued: next in its queue");
-    else
-        buffer_printf(out, "queued: %" PRId64 " job%s ahead in its queue",
-            view->ahead, plural((uint64_t)view->ahead));
+    else {
+        buffer_append_text(out, "queued: ");
+        buffer_append_i64(out, view->ahead);
+        buffer_append_text(out, " job");
+        buffer_append_text(out, plural((uint64_t)view->ahead));
+        buffer_append_text(out, " ahead in its queue");
+    }
 }
 
 static void

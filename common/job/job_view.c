@@ -6,6 +6,8 @@
 #include "common/job/job_reason.h"
 
 #define NANOS_PER_USD INT64_C(1000000000)
+/* Of a job without an error; so that the buffer grows once. */
+#define USUAL_BYTES 1400
 
 /* Every member but the last is followed by a comma. */
 static void
@@ -186,10 +188,13 @@ static void
 put_link(struct buffer *out, const char *key, const char *origin,
     const char *id, const char *tail)
 {
-    struct buffer url = {0};
-    buffer_printf(&url, "%s/v1/jobs/%s%s", origin, id, tail);
-    put_text(out, key, url.data);
-    buffer_clear(&url);
+    put_key(out, key);
+    buffer_append_json(out, slice_of(origin));
+    out->len--; /* the quote: the rest needs no escape */
+    buffer_append_text(out, "/v1/jobs/");
+    buffer_append_text(out, id);
+    buffer_append_text(out, tail);
+    buffer_append_text(out, "\",");
 }
 
 static void
@@ -223,6 +228,7 @@ job_view_encode(
     const struct job_view *view, const char *origin, struct buffer *out)
 {
     const struct job_result *result = view->result;
+    buffer_reserve(out, USUAL_BYTES);
     buffer_append_char(out, '{');
     put_text(out, "id", view->id);
     put_text(out, "object", "job");

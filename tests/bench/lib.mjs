@@ -91,13 +91,14 @@ export async function startProgram(name, env) {
 }
 
 /**
- * Redis and the programs named, each in a fresh directory. Redis does not
- * rewrite its append-only file while something is measured.
+ * Redis and the programs named, each in a fresh directory. Redis is set up as
+ * `longhaul up` does it, but does not rewrite its append-only file while
+ * something is measured.
  */
 export async function startInstallation({ submitter = false, status = false,
   worker = false, upstream = false, env = {} } = {}) {
   const redis = await startRedis({ dir: tmpdir('lh-redis-'),
-    args: ['--auto-aof-rewrite-percentage', '0', '--loglevel', 'notice'] });
+    args: ['--auto-aof-rewrite-percentage', '0', '--stream-node-max-entries', '10'] });
   const claude = upstream ? await startFakeClaude({ args: ['--fast'] }) : null;
   const settings = {
     LONGHAUL_REDIS_URL: redis.url,
