@@ -375,6 +375,8 @@ fill(struct flight *flight, struct queue_claim *claim,
     result->attempts = claim->attempts;
     /* A worker that died may have had a call in flight. */
     result->unknown_calls = claim->takeovers + claim->error.unknown_calls;
+    result->takeovers = claim->takeovers;
+    result->simulated = flight->worker->service->config->simulated;
     result->cost_usd_nanos = -1;
     result->meta = claim->meta;
     memset(&claim->meta, 0, sizeof(claim->meta));

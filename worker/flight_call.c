@@ -246,7 +246,7 @@ fill_success(struct flight *flight, struct claude_reply *reply)
         result->usage.cache_write_1h_tokens == 0)
         result->usage.cache_write_5m_tokens =
             (uint64_t)usage->cache_creation_input_tokens;
-    result->simulated = service->config->simulated || reply->simulated;
+    result->simulated = result->simulated || reply->simulated;
     result->cost_usd_nanos = result->simulated
         ? -1
         : models_cost_usd_nanos(service->models, result->model, &result->usage);

@@ -122,6 +122,7 @@ struct job_result {
     int64_t finished_ms;
     unsigned attempts;
     unsigned unknown_calls; /* calls whose outcome nobody knows */
+    unsigned takeovers; /* workers that died with it */
     bool simulated;
     bool dead; /* a dead letter: failed, neither replayed nor discarded */
     bool deleted; /* only the name is left: no answer, tags, error (410) */

@@ -262,6 +262,7 @@ job_view_from_result(const struct job_result *result, struct job_view *view)
     view->generation = result->generation;
     view->version = result->version;
     view->attempts = result->attempts;
+    view->takeovers = result->takeovers;
     view->started_ms = result->started_ms;
     view->ahead = -1;
     view->error = result->error;

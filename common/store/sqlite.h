@@ -76,8 +76,8 @@ void sqlite_log(sqlite3 *db, const char *event);
     "j.finished_ms, j.attempts, j.unknown_calls, j.simulated, j.dead, " \
     "j.deleted, j.stop_reason, j.input_tokens, j.output_tokens, " \
     "j.cache_read_tokens, j.cache_write_5m_tokens, j.cache_write_1h_tokens, " \
-    "j.cost_usd_nanos, j.error, j.meta"
-#define SQLITE_ROW_COLUMN_COUNT 21
+    "j.cost_usd_nanos, j.error, j.meta, j.takeovers"
+#define SQLITE_ROW_COLUMN_COUNT 22
 
 /* ---- sqlite_row: rows ---- */
 
@@ -101,8 +101,8 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "simulated, stop_reason, input_tokens, output_tokens, " \
     "cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, " \
     "cost_usd_nanos, error, error_type, meta, idempotency_key, dead, " \
-    "listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
-    "?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS newer " \
+    "takeovers, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
+    "?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS newer " \
     "WHERE newer.id = ?1 AND newer.generation > ?2)) " SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */

@@ -127,6 +127,7 @@ sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     bind_slice(stmt, 23, meta);
     sqlite_bind_text(stmt, 24, result->meta.idempotency_key);
     sqlite3_bind_int(stmt, 25, result->dead);
+    sqlite3_bind_int64(stmt, 26, result->takeovers);
 }
 
 /* ---- reading a row ---- */
@@ -161,6 +162,7 @@ read_numbers(sqlite3_stmt *stmt, struct job_result *result)
     result->attempts = column_uint(stmt, 7);
     result->unknown_calls = column_uint(stmt, 8);
     result->simulated = sqlite3_column_int(stmt, 9) != 0;
+    result->takeovers = column_uint(stmt, 21);
     result->dead = sqlite3_column_int(stmt, 10) != 0;
     result->deleted = sqlite3_column_int(stmt, 11) != 0;
     result->usage.input_tokens = column_u64(stmt, 13);

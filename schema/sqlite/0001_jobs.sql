@@ -28,6 +28,7 @@ CREATE TABLE job (
     meta TEXT NOT NULL,            -- JSON, as it was in the queue
     idempotency_key TEXT,
     dead INTEGER NOT NULL,         -- a dead letter
+    takeovers INTEGER NOT NULL,    -- workers that died with the job
     deleted INTEGER NOT NULL DEFAULT 0, -- only the name is left
     listed INTEGER NOT NULL        -- newest generation, not deleted
 );

@@ -131,6 +131,8 @@ describe('one installation', () => {
     assert.equal(waited.out, `${id}\tfailed\n`);
     assert.match(waited.err, /invalid_request_error.*HTTP 400/);
     assert.equal((await sh('get', id, '--result')).code, 3);
+    const shown = await sh('get', id, '--json');
+    assert.equal(JSON.parse(shown.out).simulated, true);
     const why = await sh('why', id);
     assert.equal(why.code, 0);
     assert.match(why.out, /what to do/);

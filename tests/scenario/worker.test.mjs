@@ -414,6 +414,7 @@ describe('workers that come and go', () => {
     for (const line of again) assert.ok(line.t_ms - killed < 15_000);
     assert.equal(jobs.filter((j) => j.unknown_calls === 1).length,
       again.length);
+    assert.equal(jobs.filter((j) => j.takeovers === 1).length, again.length);
     assert.ok(again.length > 0);
     assert.ok(jobs.every((job) => job.attempts === 1));
     await assertDrained(stack);

@@ -205,6 +205,7 @@ store_fixture_result(
     result->finished_ms = result->meta.created_ms + 20;
     result->attempts = 2;
     result->unknown_calls = 1;
+    result->takeovers = 3;
     result->dead = state == JOB_FAILED;
     strcpy(result->stop_reason, state == JOB_SUCCEEDED ? "end_turn" : "");
     result->usage = (struct job_usage){11, 22, 33, 44, 55};

@@ -92,6 +92,7 @@ succeeded(void)
         .finished_ms = 1795186802000,
         .attempts = 2,
         .unknown_calls = 1,
+        .takeovers = 3,
         .simulated = true,
         .stop_reason = "end_turn",
         .usage = {10, 20, 30, 40, 50},
@@ -112,6 +113,7 @@ a_finished_job_shows_usage_and_exact_cost(void **state)
     assert_string_equal(text(job, "model"), "claude-haiku-5-5");
     assert_string_equal(text(job, "model_requested"), "claude-opus-5-5");
     assert_string_equal(text(job, "stop_reason"), "end_turn");
+    assert_int_equal(json_integer_value(json_object_get(job, "takeovers")), 3);
     assert_string_equal(text(job, "cost_usd"), "0.001234");
     assert_string_equal(text(job, "finished_at"), "2026-11-20T15:00:02.000Z");
     assert_true(json_is_null(json_object_get(job, "poll_after_seconds")));

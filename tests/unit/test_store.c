@@ -71,6 +71,7 @@ a_row_comes_back_with_all_its_members(void **state)
     assert_int_equal(back->finished_ms, row.finished_ms);
     assert_int_equal(back->attempts, 2);
     assert_int_equal(back->unknown_calls, 1);
+    assert_int_equal(back->takeovers, 3);
     assert_true(back->simulated && back->dead && !back->deleted);
     assert_memory_equal(&back->usage, &row.usage, sizeof(row.usage));
     assert_int_equal(back->cost_usd_nanos, row.cost_usd_nanos);
