@@ -37,7 +37,7 @@ finish(int result, struct buffer *out, struct buffer *errors)
     if (result != 0)
         out_say("%s", errors->data != NULL ? errors->data : "failed");
     else
-        out_write(buffer_slice(out));
+        out_write_line(buffer_slice(out));
     buffer_clear(out);
     buffer_clear(errors);
     return result == 0 ? CLI_OK : CLI_ERROR;

@@ -177,7 +177,8 @@ operation_run(struct cli *cli, const char *action)
     if (code == CLI_OK && cli->args.dry_run && cli->args.json)
         out_write_line(buffer_slice(&reply.body));
     else if (code == CLI_OK)
-        out_tell("%" PRIu64 " dead letters match", count);
+        out_tell("%" PRIu64 " dead letter%s", count,
+            count == 1 ? " matches" : "s match");
     json_decref(preview);
     buffer_clear(&reply.body);
     if (code == CLI_OK && count > 0 && !cli->args.dry_run) {

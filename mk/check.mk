@@ -22,7 +22,7 @@ $(ASAN)/obj/tests/unit/%.o: CFLAGS += -Wno-conversion -Wno-sign-conversion \
     -Wno-cast-qual
 
 $(ASAN)/tests/test_fake_%: $(ASAN)/obj/tests/unit/test_fake_%.o \
-    $(TEST_SUPPORT) $(FAKE_ARCHIVES) $(ASAN)/liblonghaul.a
+    $(TEST_SUPPORT) $(FAKE_ARCHIVES) $(TEST_ARCHIVES) $(ASAN)/liblonghaul.a
 	@mkdir -p $(@D)
 	$(call say,link,$@)
 	$(Q)$(CC) $(ASAN_LDFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(ALL_LIBS) -lcmocka

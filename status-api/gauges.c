@@ -27,7 +27,7 @@ static const struct metric_family dead_letters = {
     .help = "Failed jobs that wait for replay or discard.",
     .kind = METRIC_GAUGE};
 static const struct metric_family submitted = {
-    .name = "longhaul_jobs_submitted_total",
+    .name = "longhaul_queue_submitted_total",
     .help = "Jobs accepted since this Redis began.",
     .kind = METRIC_COUNTER};
 static const struct metric_family paused = {.name = "longhaul_lane_paused",

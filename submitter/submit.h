@@ -132,6 +132,8 @@ void submit_reply_error(struct submit *submit, unsigned status,
 void submit_refuse(struct submitter *owner, struct http_request *req,
     unsigned status, const char *reason, const char *message,
     unsigned retry_after_s);
+/* Whether the answers of this installation are the simulator's. */
+bool submit_is_simulated(const struct service *service);
 void submit_reply_job(struct submit *submit, const struct job_view *view);
 void submit_reply_new(
     struct submit *submit, const struct queue_enqueued *enqueued);

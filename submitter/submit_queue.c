@@ -117,13 +117,21 @@ show_from_store(struct submit *submit)
 }
 
 static void
+show_in_flight(struct submit *submit, const struct job_view *found)
+{
+    struct job_view view = *found;
+    view.simulated = submit_is_simulated(submit->owner->service);
+    submit_reply_job(submit, &view);
+}
+
+static void
 on_job(void *arg, enum queue_status status, const struct job_view *view)
 {
     struct submit *submit = arg;
     if (submit->state == SUBMIT_ENDED)
         ;
     else if (status == QUEUE_OK)
-        submit_reply_job(submit, view);
+        show_in_flight(submit, view);
     else if (status == QUEUE_ABSENT)
         show_from_store(submit);
     else

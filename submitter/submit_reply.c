@@ -33,8 +33,8 @@ error_type(unsigned status)
     switch (status) {
     case 413: return "request_too_large";
     case 429: return "rate_limit_error";
+    case 410: return "not_found_error";
     case 400:
-    case 410:
     case 422: return "invalid_request_error";
     default: return "api_error";
     }
@@ -123,8 +123,8 @@ count_accepted(struct submit *submit)
         LOG_INT("parts", meta->parts));
 }
 
-static bool
-is_simulated(const struct service *service)
+bool
+submit_is_simulated(const struct service *service)
 {
     const char *mode =
         service->marker != NULL ? strchr(service->marker, ' ') : NULL;
@@ -138,7 +138,7 @@ submit_reply_new(struct submit *submit, const struct queue_enqueued *enqueued)
         .generation = enqueued->generation,
         .version = enqueued->version,
         .ahead = enqueued->ahead,
-        .simulated = is_simulated(submit->owner->service),
+        .simulated = submit_is_simulated(submit->owner->service),
         .meta = &submit->meta};
     text_copy(view.id, sizeof(view.id), slice_of(submit->id));
     submit->maybe_there = true;

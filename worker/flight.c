@@ -450,9 +450,14 @@ void
 flight_hand_back(struct flight *flight)
 {
     if (flight->state == FLIGHT_CALLING) {
+        /* Back in line at once, as a release, but the call that is cut off
+         * here may be billed and has to be counted. */
         claude_call_cancel(flight->call);
         flight->call = NULL;
-        flight_move(flight, FLIGHT_RELEASING);
+        flight->error.calls++;
+        flight->error.unknown_calls++;
+        flight->retry_delay_ms = 0;
+        flight_move(flight, FLIGHT_DELAYING);
         flight_acknowledge(flight);
     } else if (flight->state == FLIGHT_CLAIMED) {
         flight->want_release = true;

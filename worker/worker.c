@@ -507,8 +507,7 @@ build(struct worker *worker)
 {
     const struct config *config = worker->service->config;
     const struct http_client_options client = {
-        .user_agent = "longhaul/" LONGHAUL_VERSION,
-        .ca_file = config->ca_file};
+        .user_agent = "longhaul/" LONGHAUL_VERSION, .ca_file = config->ca_file};
     const struct governor_limits limits = {
         .requests_per_min = config->limit_rpm,
         .input_tokens_per_min = config->limit_itpm,

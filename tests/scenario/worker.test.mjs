@@ -395,6 +395,7 @@ describe('workers that come and go', () => {
       const job = await stack.wait(slow, 20_000);
       assert.equal(job.status, 'succeeded');
       assert.equal(job.takeovers, 0);
+      assert.equal(job.unknown_calls, 1, 'the call that was cut off');
       assert.equal(stack.claude.ends().filter((l) => l.job === quick).length, 1);
       await stopAll();
     });
