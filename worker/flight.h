@@ -42,6 +42,7 @@ struct flight {
     struct event *timer; /* tries an operation again; made when needed */
     unsigned tries; /* of the operation, in a row */
     int64_t retry_delay_ms;
+    int64_t sent_ms; /* wall: the call */
     struct job_error error; /* what went wrong last */
     struct body_reader *reader;
     struct buffer stored; /* the request as it is stored (inline ones) */

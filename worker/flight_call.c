@@ -116,11 +116,47 @@ flight_call(struct flight *flight)
         queue_probe(worker->service->queue, flight->probe_scope,
             flight->consumer, meta->timeout_ms, NULL, NULL) != 0)
         log_debug("probe_not_renewed", LOG_TEXT("job", flight->result.id));
+    flight->sent_ms = clock_wall_ms();
     flight_move(flight, FLIGHT_CALLING);
     crash_point("call.before");
     send_request(flight, stream,
         left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
     crash_point("call.started");
+}
+
+/* --- whose trouble it is --------------------------------------------- */
+
+/*
+ * A refusal such as "no permission" can mean the key or this request alone.
+ * One request must not stop all others, and a key that lost its rights must
+ * not bury them. So: while other calls succeed the job waits alone; refused
+ * again after a later call succeeded, it fails; else the pool is paused, and
+ * another job gets to probe it. Calls are compared by when they were sent.
+ */
+static void
+judge_refusal(struct flight *flight, struct outcome *outcome)
+{
+    struct worker *worker = flight->worker;
+    const struct outcome_class *info = outcome->info;
+    int64_t now_ms = clock_wall_ms();
+    bool again = strcmp(flight->error.class_name, info->name) == 0;
+
+    if (outcome->verdict == OUTCOME_SUCCEEDED &&
+        flight->sent_ms > worker->good_ms)
+        worker->good_ms = flight->sent_ms;
+    if (!info->may_be_own || outcome->verdict != OUTCOME_PAUSE_POOL)
+        return;
+    if (again && worker->good_ms > flight->error.at_ms) {
+        outcome->verdict = OUTCOME_FAIL;
+        outcome->counts_as_attempt = true;
+        outcome->hold_until_ms = 0;
+        return;
+    }
+    outcome->verdict = OUTCOME_RETRY;
+    outcome->retry_at_ms = now_ms + info->hold_ms +
+        (int64_t)(random_bits() % (uint64_t)info->hold_ms) / 4;
+    if (worker->good_ms > now_ms - info->hold_ms)
+        outcome->hold_until_ms = 0;
 }
 
 /* --- what everybody learns from it ----------------------------------- */
@@ -161,7 +197,8 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     char scope[JOB_BUCKET_MAX + 80];
 
     breaker_record(breaker, clock_mono_ms(), !failed);
-    if (flight->probe && !failed && outcome->verdict != OUTCOME_PAUSE_POOL)
+    if (flight->probe && !failed &&
+        outcome->info->verdict != OUTCOME_PAUSE_POOL)
         probe_succeeded(flight);
     if (!failed ||
         (!flight->probe && !breaker_should_open(breaker, clock_mono_ms())))
@@ -190,7 +227,7 @@ update_holds(struct flight *flight, const struct outcome *outcome)
 
     if (outcome->hold_until_ms == 0 || for_ms <= 0)
         return;
-    if (outcome->verdict == OUTCOME_PAUSE_POOL) {
+    if (outcome->info->verdict == OUTCOME_PAUSE_POOL) {
         holds_pool_scope(worker->holds, scope, sizeof(scope));
         hold(worker, scope, "paused", for_ms, outcome->info->text);
     } else {
@@ -348,6 +385,7 @@ on_reply(void *arg, struct claude_reply *reply)
     crash_point("call.answered");
     flight->call = NULL;
     flight->error.calls++;
+    judge_refusal(flight, &reply->outcome);
     settle_quota(flight, reply);
     log_call(flight, reply);
     gauges_call(flight->worker, flight->result.model, reply);

@@ -88,6 +88,7 @@ struct worker {
     struct worker_queue *closing;
     size_t bucket_count;
     struct worker_bucket buckets[WORKER_BUCKETS_MAX];
+    int64_t good_ms; /* wall: when the newest call that succeeded was sent */
     struct event *claim_timer;
     struct event *hand_back_timer;
     struct upkeep *upkeep;

@@ -78,6 +78,7 @@ struct outcome_class {
     bool may_be_billed; /* whether Claude worked is not known */
     bool breaker_counts; /* as a failure of the upstream */
     bool holds_bucket; /* retry-after is meant for the whole bucket */
+    bool may_be_own; /* of this one request, not of the account */
     int64_t hold_ms; /* PAUSE_POOL: look again after this */
     const char *text; /* one sentence for the user */
 };

@@ -73,6 +73,7 @@ static const struct outcome_class classes[OUTCOME_CLASS_COUNT] = {
         {
             .name = "permission",
             .verdict = OUTCOME_PAUSE_POOL,
+            .may_be_own = true,
             .hold_ms = MINUTE_MS,
             .text = "Paused: the API key has no permission for this.",
         },

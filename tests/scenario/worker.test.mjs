@@ -318,6 +318,32 @@ describe('trouble upstream', () => {
     assert.equal(dead.json.data.length, 0);
   });
 
+  test('a request that Claude forbids does not stop the others', async () => {
+    const [good] = await stack.waitAll([await stack.submit('mock-ok')]);
+    assert.equal(good.status, 'succeeded');
+    const id = await stack.submit('mock-403');
+    const client = redisClient(stack.redis.socket);
+    const refused = (n) => until(() => stack.claude.ends()
+      .filter((line) => line.job === id).length === n);
+    await refused(1);
+    // What takes a minute each time: its second and third call.
+    for (let call = 2; call <= 3; call++) {
+      const jobs = await stack.waitAll(await Promise.all(Array.from(
+        { length: 20 }, () => stack.submit('mock-ok'))), 10_000);
+      assert.ok(jobs.every((job) => job.status === 'succeeded'));
+      if ((await stack.job(id)).status === 'failed') break;
+      const waiting = await stack.job(id);
+      assert.equal(waiting.status, 'retrying');
+      assert.equal(waiting.attempts, 0);
+      await client.command('ZADD', `${P}retry`, 'XX', '1', id);
+      await refused(call);
+    }
+    client.close();
+    const job = await stack.wait(id, 5000);
+    assert.equal(job.status, 'failed');
+    assert.equal(job.error.type, 'permission_error');
+  });
+
   test('an outage opens the breaker for both workers; a probe closes it',
     async () => {
       await stack.claude.mode({ outage: true, status: 529 });
