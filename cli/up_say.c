@@ -21,15 +21,19 @@ void
 up_say_ready(const struct up *up)
 {
     char took[32];
+    bool keys = up->config->keys_file != NULL && up->config->keys_file[0];
     text_format_duration(clock_mono_ms() - up->started_ms, took, sizeof(took));
     printf("ready %s\n", up->url);
     out_flush();
     out_tell("serving     %s (after %s)", up->url, took);
+    if (keys)
+        out_tell("keys        %s (longhaul keys new NAME makes one)",
+            up->config->keys_file);
     out_tell("try         curl -i %s/v1/jobs -H 'content-type: "
-             "application/json' -d '{\"message\":\"Say hello.\"}'",
-        up->url);
-    out_tell("try         %s/longhaul submit --url %s --wait --message "
+             "application/json'%s -d '{\"message\":\"Say hello.\"}'",
+        up->url, keys ? " -H 'x-api-key: KEY'" : "");
+    out_tell("try         %s%s/longhaul submit --url %s --wait --message "
              "'Say hello.'",
-        up->folder, up->url);
+        keys ? "LONGHAUL_API_KEY=KEY " : "", up->folder, up->url);
     out_tell("stop        Ctrl-C; everything is kept in %s", up->dir.path);
 }

@@ -88,19 +88,27 @@ set_member(struct dead_filter *filter, const char *key, const json_t *value,
     char *error, size_t size)
 {
     for (size_t i = 0; i < FIELDS; i++) {
-        if (strcmp(key, fields[i].name) == 0 && json_is_string(value))
+        if (strcmp(key, fields[i].name) != 0)
+            continue;
+        if (json_is_string(value))
             return set_text(filter, &fields[i],
                 slice_make(json_string_value(value), json_string_length(value)),
                 error, size);
+        snprintf(error, size, "filter.%s must be a text", key);
+        return -1;
     }
     if (strcmp(key, "status") == 0 && json_is_integer(value))
         return set_status(filter, json_integer_value(value), error, size);
+    if (strcmp(key, "status") == 0) {
+        snprintf(error, size, "filter.status must be a whole number");
+        return -1;
+    }
     const char *const *last = dead_params;
     const char *known[PARAMS_MAX + 1] = {NULL};
     for (size_t i = 0; last[i] != NULL && strcmp(last[i], "limit") != 0; i++)
         known[i] = last[i];
     const char *near = text_suggest(slice_of(key), known);
-    snprintf(error, size, "filter has a member that cannot be: %.64s%s%s", key,
+    snprintf(error, size, "filter has no member %.64s%s%s", key,
         near != NULL ? "; did you mean " : "", near != NULL ? near : "");
     return -1;
 }

@@ -125,7 +125,9 @@ check_head(struct http_request *req, const char **message)
 
     if (hooks->host_allowed != NULL &&
         !hooks->host_allowed(hooks->arg, head->host)) {
-        *message = "This host is not served here.";
+        *message =
+            "This host is not served here; the operator allows hosts with "
+            "LONGHAUL_PUBLIC_URL or LONGHAUL_ALLOWED_HOSTS.";
         return 421;
     }
     if (http_head_count(head, "authorization") > 1 ||
@@ -186,6 +188,15 @@ check_body(struct http_request *req, const char **message)
     if (head->length > route->max_body) {
         *message = "The body is too large.";
         return 413;
+    }
+    size_t codings = http_head_count(head, "content-encoding");
+    if (codings > 1 ||
+        (codings == 1 &&
+            !slice_equal_nocase(
+                http_head_get(head, "content-encoding"), "identity"))) {
+        *message = "The body must be sent as it is, without a "
+                   "Content-Encoding.";
+        return 415;
     }
     if ((route->flags & HTTP_ROUTE_ANY_TYPE) == 0 &&
         (http_head_count(head, "content-type") != 1 ||

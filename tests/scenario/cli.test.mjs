@@ -498,6 +498,7 @@ describe('without a server', () => {
     const none = await as('', 'ls');
     assert.equal(none.code, 4);
     assert.match(none.err, /LONGHAUL_API_KEY/);
+    assert.match(up.stderr(), /x-api-key: KEY/);
     const wrong = await as(`lh_${'x'.repeat(43)}`, 'ls');
     assert.equal(wrong.code, 4);
     const scrape = (name) => fetch(`${up.url}/metrics`,

@@ -312,6 +312,15 @@ bodies_must_be_json_and_fit(void **state)
         {"POST /echo HTTP/1.1\r\n" HOST JSON "Content-Type: text/plain\r\n"
          "Content-Length: 2\r\n\r\n{}",
             415, NULL},
+        {"POST /echo HTTP/1.1\r\n" HOST JSON "Content-Encoding: Identity\r\n"
+         "Content-Length: 2\r\n\r\n{}",
+            200, "{}"},
+        {"POST /echo HTTP/1.1\r\n" HOST JSON "Content-Encoding: gzip\r\n"
+         "Content-Length: 2\r\n\r\n{}",
+            415, NULL},
+        {"POST /any HTTP/1.1\r\n" HOST "Content-Encoding: identity, br\r\n"
+         "Content-Length: 2\r\n\r\n{}",
+            415, NULL},
         {"POST /any HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789",
             200, "0123456789"},
         {"POST /any HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n0123456789a",

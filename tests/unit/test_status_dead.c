@@ -496,6 +496,12 @@ requests_that_cannot_be_are_told(void **state)
         {"{\"action\":\"replay\",\"filter\":{},\"rate\":1001}", "rate"},
         {"{\"action\":\"replay\",\"filter\":{},\"limit\":-1}", "limit"},
         {"{\"action\":\"replay\",\"filter\":{},\"dry_run\":1}", "dry_run"},
+        {"{\"action\":\"replay\",\"filter\":{\"model\":1}}",
+            "filter.model must be a text"},
+        {"{\"action\":\"replay\",\"filter\":{\"status\":\"404\"}}",
+            "filter.status must be a whole number"},
+        {"{\"action\":\"replay\",\"filter\":{\"modle\":\"x\"}}",
+            "filter has no member modle; did you mean model"},
         {"{\"action\":\"replay\",\"filter\":{},\"dryrun\":true}", "dry_run"},
         {"{\"action\":\"replay\",\"action\":\"replay\",\"filter\":{}}",
             "not a JSON object"}};
