@@ -129,15 +129,17 @@ flight_call(struct flight *flight)
 /*
  * A refusal such as "no permission" can mean the key or this request alone.
  * One request must not stop all others, and a key that lost its rights must
- * not bury them. So: while other calls succeed the job waits alone; refused
- * again after a later call succeeded, it fails; else the pool is paused, and
- * another job gets to probe it. Calls are compared by when they were sent.
+ * not bury them. So the job waits alone; refused again after a later call of
+ * another succeeded, it fails. A second job that is refused, with no success
+ * between, pauses the pool; the next to probe it is another job. Calls are
+ * compared by when they were sent.
  */
 static void
 judge_refusal(struct flight *flight, struct outcome *outcome)
 {
     struct worker *worker = flight->worker;
     const struct outcome_class *info = outcome->info;
+    const char *id = flight->result.id;
     int64_t now_ms = clock_wall_ms();
     bool again = strcmp(flight->error.class_name, info->name) == 0;
 
@@ -155,8 +157,12 @@ judge_refusal(struct flight *flight, struct outcome *outcome)
     outcome->verdict = OUTCOME_RETRY;
     outcome->retry_at_ms = now_ms + info->hold_ms +
         (int64_t)(random_bits() % (uint64_t)info->hold_ms) / 4;
-    if (worker->good_ms > now_ms - info->hold_ms)
+    if (worker->refused_ms <= now_ms - info->hold_ms ||
+        worker->refused_ms <= worker->good_ms ||
+        strcmp(worker->refused_id, id) == 0)
         outcome->hold_until_ms = 0;
+    worker->refused_ms = now_ms;
+    text_copy(worker->refused_id, sizeof(worker->refused_id), slice_of(id));
 }
 
 /* --- what everybody learns from it ----------------------------------- */

@@ -89,6 +89,8 @@ struct worker {
     size_t bucket_count;
     struct worker_bucket buckets[WORKER_BUCKETS_MAX];
     int64_t good_ms; /* wall: when the newest call that succeeded was sent */
+    int64_t refused_ms; /* wall: the last refusal that may be a job's own */
+    char refused_id[ID_SIZE]; /* of which job */
     struct event *claim_timer;
     struct event *hand_back_timer;
     struct upkeep *upkeep;

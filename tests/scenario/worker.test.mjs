@@ -326,8 +326,9 @@ describe('trouble upstream', () => {
     const refused = (n) => until(() => stack.claude.ends()
       .filter((line) => line.job === id).length === n);
     await refused(1);
-    // What takes a minute each time: its second and third call.
-    for (let call = 2; call <= 3; call++) {
+    // What takes a minute each time: the calls after the first. It fails on a
+    // worker that has had a success since.
+    for (let call = 2; call <= 10; call++) {
       const jobs = await stack.waitAll(await Promise.all(Array.from(
         { length: 20 }, () => stack.submit('mock-ok'))), 10_000);
       assert.ok(jobs.every((job) => job.status === 'succeeded'));
@@ -342,6 +343,29 @@ describe('trouble upstream', () => {
     const job = await stack.wait(id, 5000);
     assert.equal(job.status, 'failed');
     assert.equal(job.error.type, 'permission_error');
+  });
+
+  test('requests that are all forbidden pause the pool', async () => {
+    await stack.claude.mode({ error_rate: 1, status: 403 });
+    const before = stack.claude.ends().length;
+    const ids = [];
+    for (let i = 0; i < 40; i++) ids.push(await stack.submit('mock-ok'));
+    await until(() => stack.workers.some((w) => /"reason":"[^"]*permission/
+      .test(w.stderr())), { what: 'the pause' });
+    await sleep(1000);
+    const calls = stack.claude.ends().length;
+    assert.ok(calls - before < 40, `${calls - before} calls`);
+    await stack.claude.mode({ error_rate: 0 });
+    writeKey('sk-ant-canary-7f3a-third');
+    const client = redisClient(stack.redis.socket);
+    await until(async () => {
+      for (const id of await client.command('ZRANGE', `${P}retry`, 0, -1)) {
+        await client.command('ZADD', `${P}retry`, 'XX', '1', String(id));
+      }
+      const jobs = await Promise.all(ids.map((id) => stack.job(id)));
+      return jobs.every((job) => job.status === 'succeeded');
+    }, { timeoutMs: 20_000, what: 'the end of all' });
+    client.close();
   });
 
   test('an outage opens the breaker for both workers; a probe closes it',
