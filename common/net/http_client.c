@@ -11,8 +11,8 @@
 #define CALLS_PER_MULTI 512
 #define IDLE_HANDLES_MAX 1024
 #define CONNECT_TIMEOUT_MS 10000
-/* Half of libcurl's default: it is held for every call in flight. */
-#define RECEIVE_BUFFER_BYTES 8192L
+/* A quarter of libcurl's default: it is held for every call in flight. */
+#define RECEIVE_BUFFER_BYTES 4096L
 /* A server allows about 100 streams on a connection; without a cap libcurl
  * opens one connection per call once all are full. */
 #define H2_STREAMS_PER_CONNECTION 100

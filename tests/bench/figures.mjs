@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyFile, clearRedis, cpuMs, cpuOf, drained, measure, medianOf,
+import { bodyFile, clearRedis, cpuMs, cpuOf, drained, leftInFlight, measure, medianOf,
   megabytes, ms, peakBytes, percent, perSecond, prefix, redisBenchmark, repeat,
   resetPeak, residentBytes, runs, scriptSha1, size, sleep, startInstallation,
   startLoad, tmpdir } from './lib.mjs';
@@ -111,49 +111,53 @@ export async function pipeline() {
 
 export async function inflight() {
   const calls = size(10_000);
-  const waves = 4;
+  const rounds = 5;
   const latencyS = 5;
   const body = bodyFile(1024, `mock-slow-${latencyS}s`);
   const results = await repeat(async () => {
     const all = await startInstallation({ submitter: true, upstream: true,
       env: { LONGHAUL_WORKER_CONCURRENCY: String(calls) } });
     await measure('load', 'submit', '--to', all.submitter.to, '--connections', 64,
-      '--requests', calls * waves, '--body', body);
+      '--requests', calls * rounds, '--body', body);
     all.worker = await all.startWorker();
+    // All slots are busy from the end of the first round to the last one's start.
+    await leftInFlight(all, calls * (rounds - 1));
     const began = performance.now();
-    await drained(all);
+    await leftInFlight(all, calls);
     const seconds = (performance.now() - began) / 1000;
+    await drained(all);
     const finished = await finishedJobs(all.worker);
     const peak = peakBytes(all.worker.pid);
-    const cpuUs = cpuMs(all.worker.pid) * 1000 / (calls * waves);
+    const cpuUs = cpuMs(all.worker.pid) * 1000 / (calls * rounds);
     await all.stop();
-    return { ratio: waves * latencyS / seconds, seconds, peak, cpuUs,
-      failed: calls * waves - (finished.succeeded ?? 0) };
+    const rate = calls * (rounds - 2) / seconds;
+    return { rate, peak, cpuUs,
+      failed: calls * rounds - (finished.succeeded ?? 0) };
   });
   const peak = medianOf(results, (r) => r.peak);
-  const ratio = medianOf(results, (r) => r.ratio);
+  const ideal = calls / latencyS;
+  const rate = medianOf(results, (r) => r.rate);
   const failed = Math.max(...results.map((r) => r.failed));
   return [
     { figure: `${calls} calls in flight, ${latencyS} s each: memory`,
       measured: megabytes(peak), wanted: '< 300 MB', ok: peak < 300e6 },
     { figure: '  jobs that did not succeed', measured: String(failed),
       wanted: '0', ok: failed === 0 },
-    { figure: `  ${waves} rounds of calls, from the worker's start`,
-      measured: `${medianOf(results, (r) => r.seconds).toFixed(1)} s`,
-      reference: `${waves * latencyS} s ideal`, ratio: percent(ratio),
-      wanted: '>= 90 %', ok: ratio >= 0.9 },
+    { figure: '  rate while all are busy', measured: perSecond(rate),
+      reference: `${perSecond(ideal)} ideal`, ratio: percent(rate / ideal),
+      wanted: '>= 90 %', ok: rate >= 0.9 * ideal },
     { figure: '  CPU of the worker a job',
       measured: `${medianOf(results, (r) => r.cpuUs).toFixed(0)} us` },
   ];
 }
 
-/** Jobs that a worker has ended, by state. */
+/** Jobs that a worker has ended, by outcome. */
 async function finishedJobs(worker) {
   const text = await (await fetch(`${worker.url}/metrics`)).text();
   const counts = {};
   for (const line of text.split('\n')) {
     const match = /^longhaul_jobs_finished_total\{(.*)\} (\d+)/.exec(line);
-    const state = match && /(?:state|status)="(\w+)"/.exec(match[1])?.[1];
+    const state = match && /outcome="(\w+)"/.exec(match[1])?.[1];
     if (state) counts[state] = (counts[state] ?? 0) + Number(match[2]);
   }
   return counts;
@@ -282,7 +286,7 @@ export async function longpoll() {
     { figure: `${clients} long-polls: the last one woken`, measured: ms(last),
       reference: `p50 ${ms(medianOf(results, (r) => r.p50_ms))}; memory ` +
         megabytes(medianOf(results, (r) => r.peak)),
-      wanted: '< 1000 ms', ok: last < 1000 },
+      wanted: '< 1000 ms', ok: last < 1000 && failed === 0 },
     { figure: '  long-polls without an answer', measured: String(failed),
       wanted: '0', ok: failed === 0 },
   ];

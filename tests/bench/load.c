@@ -127,7 +127,7 @@ make_request(struct load *load, struct connection *connection)
     struct slice id = id_at(load, load->started);
 
     if (load->mode == LONGPOLL)
-        make_get(&connection->request, "/v1/jobs/", id, "?wait=60");
+        make_get(&connection->request, "/v1/jobs/", id, "?wait=55");
     else if (id.len > 0)
         make_get(&connection->request, "/v1/jobs/", id, "");
     else if (connection->request.len == 0)
