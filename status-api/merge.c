@@ -40,7 +40,7 @@ compare(const void *left, const void *right)
         return by_id;
     if (a->generation != b->generation)
         return a->generation > b->generation ? -1 : 1;
-    return (int)b->in_flight - (int)a->in_flight;
+    return (int)a->in_flight - (int)b->in_flight;
 }
 
 static void

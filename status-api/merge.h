@@ -14,7 +14,7 @@
 struct merge_item {
     char id[ID_SIZE];
     unsigned generation;
-    bool in_flight; /* wins over a row of the same generation */
+    bool in_flight; /* yields to a row of the same generation: its end */
     bool hidden; /* counts against older generations, is not shown */
     bool failed; /* a row that may have been replayed since */
     size_t at; /* where its text is */

@@ -128,14 +128,16 @@ const wasFull = (t) => fullDisks.some((e) => e.began - 500 < t && t < e.t + 2500
 /** How many calls of a job became unknown through injected faults. */
 function chargesOf(id) {
   const sent = requests.get(id) ?? [];
-  const ends = (rowsOf.get(id) ?? []).map((row) => row.finished_ms);
   let charges = (cuts.get(id) ?? []).length;
-  // Sent, not sent again, and its end not committed: a commit follows the
-  // answer within half a second, unless the store would not take it.
+  // Sent, and either not answered or answered so lately that the answer may
+  // not be committed: that takes half a second at most, unless the store would
+  // not take it.
+  const made = callsByJob.get(id) ?? [];
+  const endOf = (request) => made.filter((call) => call.t0 >= request.t - 50)
+    .reduce((first, call) => (first && first.t0 <= call.t0 ? first : call), null)
+    ?.t1 ?? request.t;
   const isOpen = (index, t) => sent[index].t <= t + 100
-    && !(index + 1 < sent.length && sent[index + 1].t < t)
-    && !ends.some((end) => end > sent[index].t - 5
-      && end + (wasFull(end) ? 9000 : 500) < t);
+    && endOf(sent[index]) + (wasFull(endOf(sent[index])) ? 9000 : 500) >= t;
   for (const { worker, from, to, thaw } of broke) {
     const hit = sent.some((request, i) => request.link === `${worker}-claude`
       && (isOpen(i, from) || (request.t >= from && request.t <= to)

@@ -147,11 +147,14 @@ export class Injector {
     const program = this.at.programs.get(who);
     const stopped = await Promise.race([program.waitForLine(/crash_point/, 4000)
       .then(() => true, () => false)]);
-    if (stopped) {
-      const began = Date.now();
-      await sleep(ms);
-      this.log.say({ event: 'stopped_at', name: who, point, began });
+    if (!stopped) { // or it would freeze when nobody expects it
+      await this.at.kill(who);
+      await this.at.restart(who);
+      return;
     }
+    const began = Date.now();
+    await sleep(ms);
+    this.log.say({ event: 'stopped_at', name: who, point, began });
     this.at.signal(who, 'SIGCONT');
   }
   async cut({ link }) { this.at.proxy.cut(link); }

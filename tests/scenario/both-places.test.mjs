@@ -33,7 +33,11 @@ describe('a job in both places', () => {
       assert.equal(again.version, job.version);
       assert.equal(again.finished_at, job.finished_at);
       assert.equal((await stack.result(id)).status, state === 'failed' ? 409 : 200);
+      await client.command('ZADD', `${P}ids`, 0, id);
+      const { json } = await stack.call('GET', '/v1/jobs');
+      assert.equal(json.data.find((one) => one.id === id).status, state);
       await client.command('DEL', `${P}job:${id}`);
+      await client.command('ZREM', `${P}ids`, id);
       client.close();
     });
   }

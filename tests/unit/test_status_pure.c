@@ -141,7 +141,7 @@ the_newest_generation_of_a_job_wins(void **state)
     merge_finish(&merge, 10, &page);
     assert_int_equal(page.count, 3);
     assert_string_equal(merge.items[0].id, "job_0004");
-    assert_true(merge.items[0].in_flight);
+    assert_false(merge.items[0].in_flight);
     assert_string_equal(merge.items[1].id, "job_0003");
     assert_int_equal(merge.items[1].generation, 1);
     assert_string_equal(merge.items[2].id, "job_0001");
