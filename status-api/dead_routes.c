@@ -14,6 +14,7 @@
 struct dead_call {
     struct call call;
     char id[ID_SIZE];
+    int generation; /* that is meant; -1: whichever is dead */
     struct dead_filter filter;
     unsigned limit;
     unsigned found;
@@ -258,6 +259,35 @@ begin_one(struct http_request *req)
     return NULL;
 }
 
+/* ?generation=N: a second click must not hit the letter that the first one's
+ * new life has left meanwhile. */
+static struct dead_call *
+begin_change(struct http_request *req)
+{
+    static const char *const names[] = {"generation", NULL};
+    struct dead_call *dead = begin_one(req);
+    struct params params;
+    char error[128];
+    uint64_t generation = 0;
+    if (dead == NULL)
+        return NULL;
+    if (!call_params(&dead->call, names, &params)) {
+        dead_free(dead);
+        return NULL;
+    }
+    dead->generation = -1;
+    int bad = params_number(&params, "generation", 0, INT32_MAX, 0, &generation,
+        error, sizeof(error));
+    if (params_get(&params, "generation") != NULL)
+        dead->generation = (int)generation;
+    params_clear(&params);
+    if (bad == 0)
+        return dead;
+    call_bad(&dead->call, "%s", error);
+    dead_free(dead);
+    return NULL;
+}
+
 static void
 on_show_job(void *arg, const struct lookup_result *result)
 {
@@ -333,9 +363,9 @@ void
 dead_handle_replay(struct http_request *req, void *program)
 {
     struct status *status = program;
-    struct dead_call *dead = begin_one(req);
+    struct dead_call *dead = begin_change(req);
     if (dead != NULL)
-        replay_start(status, dead->id, -1, on_replay, dead);
+        replay_start(status, dead->id, dead->generation, on_replay, dead);
 }
 
 static void
@@ -360,7 +390,9 @@ on_discard_found(
 {
     struct dead_call *dead = arg;
     struct queue *queue = dead->call.status->service->queue;
-    if (status == QUEUE_ABSENT)
+    if (status == QUEUE_ABSENT ||
+        (status == QUEUE_OK && dead->generation >= 0 &&
+            letter->generation != (unsigned)dead->generation))
         no_letter(dead);
     else if (status != QUEUE_OK ||
         queue_discard(queue, dead->id, letter->generation, on_discard, dead) !=
@@ -372,7 +404,7 @@ void
 dead_handle_discard(struct http_request *req, void *program)
 {
     struct status *status = program;
-    struct dead_call *dead = begin_one(req);
+    struct dead_call *dead = begin_change(req);
     if (dead != NULL &&
         queue_dead_get(
             status->service->queue, dead->id, on_discard_found, dead) != 0)

@@ -19,8 +19,13 @@
 #define BREAKER_SLOTS 6
 #define BREAKER_SLOT_MS 5000
 #define BREAKER_MIN_FAILURES 8
+#ifdef LONGHAUL_TEST /* builds for chaos runs live faster */
+#define BREAKER_OPEN_MIN_MS 500
+#define BREAKER_OPEN_MAX_MS 3000
+#else
 #define BREAKER_OPEN_MIN_MS 5000
 #define BREAKER_OPEN_MAX_MS 60000
+#endif
 
 struct breaker {
     int64_t slot_start_ms; /* of the newest slot */

@@ -177,18 +177,18 @@ export class Load {
       }
       if (job.status !== 'failed' || !this.running || this.quiet
         || !this.chance.hit(generation === 0 ? 0.6 : 0.3)) return;
-      if (!await this.replay(id)) return;
+      if (!await this.replay(id, job.generation)) return;
       generation = job.generation + 1;
     }
   }
 
   /** A double click. True when at least one of them was accepted. */
-  async replay(id) {
+  async replay(id, generation = 0) {
     for (let i = 0; i < 10; i++) {
       const click = async () => {
         const answer = await this.ask('status', 'POST',
-          `/v1/dead-letters/${id}/replay`);
-        this.note('replay', 'status', answer, { id,
+          `/v1/dead-letters/${id}/replay?generation=${generation}`);
+        this.note('replay', 'status', answer, { id, of: generation,
           generation: answer.json?.generation });
         return answer;
       };

@@ -9,7 +9,7 @@ import { startStack, stopAll, until } from './lib/index.mjs';
 
 const P = 'lh:{0}:';
 
-describe('a job in both places', () => {
+describe('one job, several places and lives', () => {
   let stack;
   after(stopAll);
 
@@ -41,6 +41,26 @@ describe('a job in both places', () => {
       client.close();
     });
   }
+
+  test('a second click does not hit the next life of a dead letter', async () => {
+    const id = await stack.submit('mock-400');
+    await stack.wait(id);
+    const click = () => stack.call('POST',
+      `/v1/dead-letters/${id}/replay?generation=0`);
+    assert.equal((await click()).status, 202);
+    const job = await until(async () => {
+      const now = await stack.job(id);
+      return now.status === 'failed' && now.generation === 1 ? now : null;
+    });
+    assert.equal((await click()).status, 404);
+    assert.equal((await stack.call('POST',
+      `/v1/dead-letters/${id}/discard?generation=0`)).status, 404);
+    assert.equal((await stack.job(id)).version, job.version);
+    assert.equal((await stack.call('POST',
+      `/v1/dead-letters/${id}/replay?generation=x`)).status, 400);
+    assert.equal((await stack.call('POST',
+      `/v1/dead-letters/${id}/discard?generation=1`)).status, 204);
+  });
 
   test('a later generation in Redis is not hidden by the row before it',
     async () => {
