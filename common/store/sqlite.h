@@ -101,9 +101,10 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "simulated, stop_reason, input_tokens, output_tokens, " \
     "cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, " \
     "cost_usd_nanos, error, error_type, meta, idempotency_key, dead, " \
-    "takeovers, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
-    "?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS newer " \
-    "WHERE newer.id = ?1 AND newer.generation > ?2)) " SQLITE_ROW_CONFLICT
+    "takeovers, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS " \
+    "newer WHERE newer.id = ?1 AND newer.generation > " \
+    "?2)) " SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 

@@ -121,9 +121,13 @@ const stuckUpstream = events.filter((e) => e.event === 'fault_over'
   && ['hold', 'refuse'].includes(e.kind) && /-claude$/.test(e.link));
 const broke = interruptions();
 
-const fullDisks = events.filter((e) => e.event === 'fault_over'
-  && ['full_disk', 'busy_store'].includes(e.kind));
-const wasFull = (t) => fullDisks.some((e) => e.began - 500 < t && t < e.t + 2500);
+// When the store takes nothing: a full disk, somebody else with its lock, also
+// a frozen worker. Answers wait in their worker then, 5 s until they are parked.
+const blocked = events.filter((e) => (e.event === 'fault_over'
+  && (['full_disk', 'busy_store'].includes(e.kind)
+    || (e.kind === 'freeze' && /^worker/.test(e.who))))
+  || e.event === 'stopped_at');
+const wasFull = (t) => blocked.some((e) => e.began - 500 < t && t < e.t + 2500);
 
 /** How many calls of a job became unknown through injected faults. */
 function chargesOf(id) {
