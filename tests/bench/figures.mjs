@@ -73,7 +73,7 @@ export async function pipeline() {
   const all = await startInstallation({ submitter: true, worker: true,
     upstream: true });
   const submit = (n) => measure('load', 'submit', '--to', all.submitter.to,
-    '--connections', 64, '--requests', n, '--body', body);
+    '--connections', 256, '--requests', n, '--body', body);
   const loop = (n) => measure('curl_loop', '--url', `${all.claude.url}/v1/messages`,
     '--requests', n, '--connections', 256, '--body', body);
   await submit(size(2000));
