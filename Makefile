@@ -61,8 +61,8 @@ say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n'
 .SUFFIXES:
 .SECONDARY:
 FORCE:
-.PHONY: FORCE help all run deps test test-unit test-scenario docs lint format \
-    bench fuzz install uninstall clean
+.PHONY: FORCE help all run deps test test-unit test-scenario test-asan docs \
+    lint format bench fuzz install uninstall clean
 
 include mk/flavour.mk
 include mk/check.mk

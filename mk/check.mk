@@ -49,6 +49,12 @@ test-scenario: deps-build deps-test ## Scenarios with the real programs; T=name
 	+@$(BUILD_NOW) all
 	@BUILD=$(BUILD) T='$(T)' tests/run scenario
 
+# The programs forbid others to look into their memory, and so the search for
+# leaks, which is the unit tests' business.
+test-asan: deps-build deps-test ## Scenarios with programs under ASan; T=name
+	+@$(BUILD_NOW) $(PROGRAMS:$(BUILD)/%=$(ASAN)/%)
+	@BUILD=$(ASAN) T='$(T)' ASAN_OPTIONS=detect_leaks=0 tests/run scenario
+
 .PHONY: unit-programs
 unit-programs: $(WANTED_TESTS)
 

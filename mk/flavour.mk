@@ -66,16 +66,16 @@ $(call archive,$(1),$(2)): $(call objects,$(1),$(call no_main,$(call \
 	@$$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
 
-# A program is its main.o, its folder and the common library; `longhaul` also
-# takes the two servers, whose routes `longhaul serve` mounts.
+# $(eval $(call program,ROOT,FOLDER,LINK FLAGS)): a program is its main.o, its
+# folder and the common library; `longhaul` also takes the two servers, whose
+# routes `longhaul serve` mounts.
 define program
-$(BUILD)/bin/$(call name_of,$(1)): $(BUILD)/obj/$(1)/main.o \
-    $(call archive,$(BUILD),$(1)) $(if $(filter cli,$(1)),$(foreach \
-    dir,submitter status-api,$(call archive,$(BUILD),$(dir)))) \
-    $(BUILD)/liblonghaul.a
+$(1)/bin/$(call name_of,$(2)): $(1)/obj/$(2)/main.o \
+    $(call archive,$(1),$(2)) $(if $(filter cli,$(2)),$(foreach \
+    dir,submitter status-api,$(call archive,$(1),$(dir)))) $(1)/liblonghaul.a
 	@mkdir -p $$(@D)
 	$$(call say,link,$$@)
-	$$(Q)$$(CC) $$(RELEASE_LDFLAGS) $$(LDFLAGS) -pthread -o $$@ $$^ $$(ALL_LIBS)
+	$$(Q)$$(CC) $(3) $$(LDFLAGS) -pthread -o $$@ $$^ $$(ALL_LIBS)
 endef
 
 ROOT := $(BUILD)
@@ -84,7 +84,10 @@ FUZZ := $(BUILD)/fuzz
 $(eval $(call flavour,$(ROOT),$(RELEASE_CFLAGS),$(CC)))
 $(eval $(call flavour,$(ASAN),$(ASAN_CFLAGS),$(CC)))
 $(eval $(call flavour,$(FUZZ),$(FUZZ_CFLAGS),clang))
-$(foreach dir,$(PROGRAM_DIRS),$(eval $(call program,$(dir))))
+$(foreach dir,$(PROGRAM_DIRS),$(eval $(call \
+    program,$(ROOT),$(dir),$(RELEASE_LDFLAGS))))
+$(foreach dir,$(PROGRAM_DIRS),$(eval $(call \
+    program,$(ASAN),$(dir),$(ASAN_LDFLAGS))))
 $(foreach root,$(ROOT) $(ASAN) $(FUZZ),$(foreach dir,$(PROGRAM_DIRS),$(eval \
     $(call program_archive,$(root),$(dir)))))
 

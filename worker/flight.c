@@ -27,11 +27,21 @@ static void read_request(struct flight *flight);
 
 /* --- lists and timers ------------------------------------------------ */
 
+/* The call begins, or will not. */
+static void
+use_grant(struct flight *flight)
+{
+    if (flight->granted)
+        worker_bucket(flight->worker, flight->bucket)->granted--;
+    flight->granted = false;
+}
+
 void
 flight_move(struct flight *flight, enum flight_state state)
 {
     struct worker *worker = flight->worker;
 
+    use_grant(flight);
     TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
     worker->counts[flight->state]--;
     flight->state = state;
@@ -49,6 +59,8 @@ flight_try_later(struct flight *flight,
     int64_t ms = TRY_FIRST_MS << (flight->tries < 5 ? flight->tries : 5);
     struct timeval wait;
 
+    if (flight->worker->ended)
+        return; /* whoever takes the job over does it */
     ms = ms < TRY_MAX_MS ? ms : TRY_MAX_MS;
     flight->tries++;
     wait.tv_sec = ms / 1000;
@@ -66,6 +78,12 @@ flight_owner(const struct flight *flight)
     return (struct queue_owner){.id = flight->result.id,
         .consumer = flight->consumer,
         .fence = flight->fence};
+}
+
+bool
+flight_is_fresh(const struct flight *flight)
+{
+    return clock_mono_ms() - flight->asked_ms <= FRESH_MS;
 }
 
 void
@@ -91,10 +109,11 @@ flight_free(struct flight *flight)
     struct worker *worker = flight->worker;
 
     assert(!flight->pending);
+    use_grant(flight);
     TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
     worker->counts[flight->state]--;
     if (flight->suspect)
-        worker->suspect_held = false;
+        worker->suspects_held--;
     if (flight->reserved)
         governor_settle(worker->governor, flight->bucket, clock_mono_ms(),
             &flight->reserve, 0, 0);
@@ -192,6 +211,8 @@ on_checked(void *arg, enum queue_status status)
         flight_free(flight);
         return;
     }
+    if (!operation_ended(flight))
+        return;
     if (status != QUEUE_OK) {
         flight_try_later(flight, on_verify_again);
         return;
@@ -238,10 +259,10 @@ request_complete(struct flight *flight)
     flight->reader = NULL;
     if (fault != BODY_OK)
         corrupt(flight);
-    else if (clock_mono_ms() - flight->asked_ms > FRESH_MS)
-        verify_owner(flight); /* too long ago: look again */
-    else
+    else if (flight_is_fresh(flight))
         flight_call(flight);
+    else
+        verify_owner(flight); /* too long ago: look again */
 }
 
 static void
@@ -422,21 +443,37 @@ flight_start(struct worker *worker, struct queue_claim *claim,
     TAILQ_INSERT_TAIL(&worker->flights[FLIGHT_CLAIMED], flight, link);
     worker->counts[FLIGHT_CLAIMED]++;
     if (flight->suspect)
-        worker->suspect_held = true;
+        worker->suspects_held++;
     worker_flight_added(worker);
     crash_point("flight.claimed");
-    begin_kind(flight);
+    flight->granted = flight->bucket[0] != '\0';
+    if (flight->granted)
+        worker_bucket(worker, flight->bucket)->granted++;
+    if (worker->draining)
+        flight_hand_back(flight); /* it was asked for before that */
+    else
+        begin_kind(flight);
 }
 
 /* --- from outside ---------------------------------------------------- */
+
+/* Claude may answer, and bill, for nobody. */
+static void
+cut_call(struct flight *flight)
+{
+    claude_call_cancel(flight->call);
+    flight->call = NULL;
+    flight->error.calls++;
+    flight->error.unknown_calls++;
+    flight->result.unknown_calls++;
+    flight_release_probe(flight);
+}
 
 void
 flight_cancel(struct flight *flight)
 {
     if (flight->state == FLIGHT_CALLING) {
-        claude_call_cancel(flight->call);
-        flight->call = NULL;
-        flight->result.unknown_calls++;
+        cut_call(flight);
         flight->result.attempts++;
         flight_end(flight, JOB_CANCELED);
     } else if (flight->state == FLIGHT_CLAIMED) {
@@ -450,14 +487,9 @@ void
 flight_hand_back(struct flight *flight)
 {
     if (flight->state == FLIGHT_CALLING) {
-        /* Back in line at once, as a release, but the call that is cut off
-         * here may be billed and has to be counted. */
-        claude_call_cancel(flight->call);
-        flight->call = NULL;
-        flight->error.calls++;
-        flight->error.unknown_calls++;
+        cut_call(flight);
         flight->retry_delay_ms = 0;
-        flight_move(flight, FLIGHT_DELAYING);
+        flight_move(flight, FLIGHT_DELAYING); /* which keeps the count */
         flight_acknowledge(flight);
     } else if (flight->state == FLIGHT_CLAIMED) {
         flight->want_release = true;

@@ -35,6 +35,7 @@ struct flight {
     bool want_cancel; /* asked for while it was */
     bool want_release;
     bool parked;
+    bool granted; /* counted in its bucket until the call begins */
     bool reserved; /* with the governor */
     char bucket[JOB_BUCKET_MAX + 1]; /* whose quota it uses */
     char probe_scope[JOB_BUCKET_MAX + 80];
@@ -71,6 +72,10 @@ void flight_hand_back(struct flight *flight);
 /* Without a word to anybody; only when no operation is outstanding. */
 void flight_free(struct flight *flight);
 
+/* While it probes: nobody else may for a while / from now on others may. */
+void flight_keep_probe(const struct flight *flight);
+void flight_release_probe(const struct flight *flight);
+
 /* --- between flight.c, flight_call.c and flight_save.c --------------- */
 
 void flight_move(struct flight *flight, enum flight_state state);
@@ -86,6 +91,8 @@ void flight_save(struct flight *flight);
 /* The one script that fits the state: finish, bury, retry, release. */
 void flight_acknowledge(struct flight *flight);
 struct queue_owner flight_owner(const struct flight *flight);
+/* Asked for, or verified, so short ago that nobody can have taken it over. */
+bool flight_is_fresh(const struct flight *flight);
 /* Fills flight->error. */
 void flight_set_error(
     struct flight *flight, const char *class_name, const char *message);

@@ -12,10 +12,12 @@
 #include "common/service/config.h"
 #include "common/service/models.h"
 #include "common/service/service.h"
+#include "worker/claim.h"
 #include "worker/claude.h"
 #include "worker/flight.h"
 #include "worker/gauges.h"
 #include "worker/holds.h"
+#include "worker/lease.h"
 #include "worker/upstream.h"
 
 /* The version to ask for when the client named none (DESIGN section 6):
@@ -24,6 +26,9 @@
 #define VERSION_DEFAULT "2026-10-21"
 /* A first guess of input tokens; usage settles it. */
 #define BYTES_PER_TOKEN 4
+/* A call may take ten minutes; the right to probe, renewed by every beat,
+ * must not outlive its worker by as much. */
+#define PROBE_MS (LEASE_TIME_MS + LEASE_BEAT_MS)
 
 static uint64_t
 random_bits(void)
@@ -32,6 +37,29 @@ random_bits(void)
 
     id_random_bytes(&bits, sizeof(bits));
     return bits;
+}
+
+/* --- the right to probe ---------------------------------------------- */
+
+static void
+set_probe(const struct flight *flight, int64_t for_ms)
+{
+    if (flight->probe &&
+        queue_probe(flight->worker->service->queue, flight->probe_scope,
+            flight->consumer, for_ms, NULL, NULL) != 0)
+        log_debug("probe_not_set", LOG_TEXT("job", flight->result.id));
+}
+
+void
+flight_keep_probe(const struct flight *flight)
+{
+    set_probe(flight, PROBE_MS);
+}
+
+void
+flight_release_probe(const struct flight *flight)
+{
+    set_probe(flight, 1);
 }
 
 /* --- sending --------------------------------------------------------- */
@@ -111,11 +139,7 @@ flight_call(struct flight *flight)
         flight_end(flight, JOB_FAILED);
         return;
     }
-    /* The right to probe lasts as long as the call may. */
-    if (flight->probe &&
-        queue_probe(worker->service->queue, flight->probe_scope,
-            flight->consumer, meta->timeout_ms, NULL, NULL) != 0)
-        log_debug("probe_not_renewed", LOG_TEXT("job", flight->result.id));
+    flight_keep_probe(flight);
     flight->sent_ms = clock_wall_ms();
     flight_move(flight, FLIGHT_CALLING);
     crash_point("call.before");
@@ -191,7 +215,7 @@ probe_succeeded(struct flight *flight)
             worker->service->queue, flight->probe_scope, NULL, NULL) != 0)
         log_warn("hold_not_shared", LOG_TEXT("scope", flight->probe_scope));
     log_info("hold_lifted", LOG_TEXT("scope", flight->probe_scope));
-    worker_wake_all(worker);
+    claim_wake_all(worker);
 }
 
 static void
@@ -212,16 +236,6 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
     hold(worker, scope, "open", breaker_open_ms(breaker, random_bits()),
         outcome->info->text);
-}
-
-/* Whoever is next may probe: this one has its answer. */
-static void
-release_probe(const struct flight *flight)
-{
-    if (flight->probe &&
-        queue_probe(flight->worker->service->queue, flight->probe_scope,
-            flight->consumer, 1, NULL, NULL) != 0)
-        log_debug("probe_not_released", LOG_TEXT("job", flight->result.id));
 }
 
 static void
@@ -397,7 +411,7 @@ on_reply(void *arg, struct claude_reply *reply)
     gauges_call(flight->worker, flight->result.model, reply);
     update_breaker(flight, outcome);
     update_holds(flight, outcome);
-    release_probe(flight);
+    flight_release_probe(flight);
     if (is_attempt(flight, outcome))
         flight->result.attempts = flight->attempts + 1;
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&

@@ -10,6 +10,7 @@
 #include "common/base/memory.h"
 #include "common/service/service.h"
 #include "common/store/store.h"
+#include "worker/claim.h"
 #include "worker/claude.h"
 #include "worker/flight.h"
 #include "worker/gauges.h"
@@ -63,6 +64,65 @@ collect_request(struct flight *flight)
         flight_try_later(flight, on_collect_again);
 }
 
+/* --- an end that nobody paid for ------------------------------------- */
+
+static void confirm(struct flight *flight);
+
+static void
+on_confirm_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    confirm(arg);
+}
+
+static void
+save_end(struct flight *flight)
+{
+    if (!flight->result.dead || flight->result.meta.parts == 0) {
+        flight_save(flight);
+        return;
+    }
+    flight->next_part = 0;
+    buffer_reset(&flight->stored);
+    collect_request(flight);
+}
+
+static void
+on_confirmed(void *arg, enum queue_status status)
+{
+    struct flight *flight = arg;
+
+    flight->pending = false;
+    if (status == QUEUE_NOT_OWNER || status == QUEUE_ABSENT) {
+        log_warn("not_owner", LOG_TEXT("job", flight->result.id),
+            LOG_TEXT("status", queue_status_name(status)));
+        flight_free(flight);
+    } else if (status == QUEUE_OK) {
+        flight->tries = 0;
+        save_end(flight);
+    } else {
+        flight_try_later(flight, on_confirm_again);
+    }
+}
+
+/* An answer is saved whoever owns the job now: it was paid for, and the first
+ * one wins. Any other end must not win over the answer that the present owner
+ * is about to get. */
+static void
+confirm(struct flight *flight)
+{
+    const struct queue_owner owner = flight_owner(flight);
+
+    if (flight_is_fresh(flight))
+        save_end(flight);
+    else if (queue_check(flight->worker->service->queue, &owner, on_confirmed,
+                 flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_confirm_again);
+}
+
 void
 flight_end(struct flight *flight, enum job_state state)
 {
@@ -80,13 +140,7 @@ flight_end(struct flight *flight, enum job_state state)
     buffer_clear(&flight->body);
     buffer_clear(&flight->answer);
     flight_move(flight, FLIGHT_SAVING);
-    if (result->dead && result->meta.parts > 0) {
-        flight->next_part = 0;
-        buffer_reset(&flight->stored);
-        collect_request(flight);
-    } else {
-        flight_save(flight);
-    }
+    confirm(flight);
 }
 
 /* --- save ------------------------------------------------------------ */
@@ -112,7 +166,7 @@ set_trouble(struct worker *worker, bool trouble, enum store_status status)
                 "is claimed meanwhile"));
     } else {
         log_write(LOG_LEVEL_INFO, "store_works_again", NULL);
-        worker_claim_soon(worker, 0);
+        claim_soon(worker, 0);
     }
 }
 
@@ -194,6 +248,8 @@ commit(struct flight *flight)
 {
     struct slice request = SLICE_NULL;
 
+    if (flight->worker->ended)
+        return; /* the store is closed or closing */
     if (flight->result.dead)
         request = buffer_slice(&flight->stored);
     crash_point("commit.before");

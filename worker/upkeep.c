@@ -11,6 +11,7 @@
 #include "common/service/config.h"
 #include "common/service/service.h"
 #include "common/store/store.h"
+#include "worker/claim.h"
 #include "worker/flight.h"
 #include "worker/gauges.h"
 #include "worker/governor.h"
@@ -32,10 +33,12 @@ struct upkeep {
     struct event *tick_timer;
     bool beaten;
     bool beating;
+    bool beat_again; /* a notice came while one was on its way */
     bool ticking;
+    bool tick_again;
     bool chores_asked;
     bool sweeping;
-    bool left;
+    bool left; /* or stopped */
     unsigned ticks;
 };
 
@@ -60,7 +63,7 @@ on_reaped(void *arg, enum queue_status status, unsigned moved, bool left)
         log_warn("worker_taken_over", LOG_TEXT("consumer", reap->consumer),
             LOG_INT("jobs", moved));
         gauges_reaped(worker, moved);
-        worker_wake_all(worker);
+        claim_wake_all(worker);
     }
     if (status == QUEUE_OK && left)
         reap_page(reap);
@@ -88,6 +91,8 @@ reap_start(struct upkeep *upkeep, const struct queue_beat *beat)
 }
 
 /* --- heartbeat ------------------------------------------------------- */
+
+static void beat(struct upkeep *upkeep);
 
 static void
 judge(struct upkeep *upkeep, const struct queue_beats *beats)
@@ -141,10 +146,12 @@ on_beats(void *arg, enum queue_status status, const struct queue_beats *beats)
         return;
     if (!upkeep->beaten) {
         upkeep->beaten = true;
-        worker_wake_all(upkeep->worker);
+        claim_wake_all(upkeep->worker);
     }
     judge(upkeep, beats);
     cancel_asked(upkeep->worker, beats);
+    if (upkeep->beat_again)
+        beat(upkeep);
 }
 
 static void
@@ -154,17 +161,33 @@ beat(struct upkeep *upkeep)
 
     if (upkeep->beating || upkeep->left)
         return;
+    upkeep->beat_again = false;
     if (queue_beat(
             worker->service->queue, worker->consumer, on_beats, upkeep) == 0)
         upkeep->beating = true;
 }
 
 static void
+keep_probes(struct worker *worker)
+{
+    const struct flight *flight;
+
+    TAILQ_FOREACH(flight, &worker->flights[FLIGHT_CALLING], link)
+    {
+        if (flight->probe)
+            flight_keep_probe(flight);
+    }
+}
+
+static void
 on_beat_timer(evutil_socket_t fd, short what, void *arg)
 {
+    struct upkeep *upkeep = arg;
+
     (void)fd;
     (void)what;
-    beat(arg);
+    beat(upkeep);
+    keep_probes(upkeep->worker);
 }
 
 void
@@ -194,14 +217,14 @@ on_tick(void *arg, enum queue_status status, const struct queue_tick *told)
     if (status != QUEUE_OK)
         return;
     for (size_t i = 0; i < told->queue_count; i++)
-        worker_know_queue(worker, told->queues[i]);
+        claim_know_queue(worker, told->queues[i]);
     holds_replace(
         worker->holds, told->holds, told->hold_count, clock_mono_ms());
     if (told->promoted > 0)
-        worker_wake_all(worker);
+        claim_wake_all(worker);
     else
-        worker_claim_soon(worker, 0);
-    if (told->more)
+        claim_soon(worker, 0);
+    if (told->more || upkeep->tick_again)
         tick(upkeep);
 }
 
@@ -210,6 +233,7 @@ tick(struct upkeep *upkeep)
 {
     if (upkeep->ticking || upkeep->left)
         return;
+    upkeep->tick_again = false;
     if (queue_tick(upkeep->worker->service->queue, on_tick, upkeep) == 0)
         upkeep->ticking = true;
 }
@@ -267,14 +291,14 @@ on_chores(void *arg, enum queue_status status, const struct queue_chore *chores,
     struct upkeep *upkeep = arg;
 
     upkeep->chores_asked = false;
-    for (size_t i = 0; status == QUEUE_OK && i < count; i++)
+    for (size_t i = 0; status == QUEUE_OK && !upkeep->left && i < count; i++)
         run_chore(upkeep, &chores[i]);
 }
 
 static void
 look_for_chores(struct upkeep *upkeep)
 {
-    if (upkeep->chores_asked)
+    if (upkeep->chores_asked || upkeep->left)
         return;
     if (queue_chores_get(upkeep->worker->service->queue, CHORES_AT_ONCE,
             on_chores, upkeep) == 0)
@@ -293,7 +317,7 @@ on_swept(void *arg, enum store_status status, unsigned count, bool more)
     upkeep->sweeping = false;
     if (status == STORE_OK && count > 0)
         log_info("rows_past_retention", LOG_INT("count", count));
-    if (status == STORE_OK && more && !upkeep->left)
+    if (status == STORE_OK && more)
         sweep(upkeep);
 }
 
@@ -304,7 +328,7 @@ sweep(struct upkeep *upkeep)
     int64_t now_ms = clock_wall_ms();
     int64_t dead_ms = config->dead_letter_retention_ms;
 
-    if (upkeep->sweeping)
+    if (upkeep->sweeping || upkeep->left)
         return;
     upkeep->sweeping = true;
     store_sweep(upkeep->worker->service->store, now_ms - config->retention_ms,
@@ -325,7 +349,7 @@ look_at_key(struct worker *worker)
     holds_clear(worker->holds, scope);
     if (queue_hold_clear(worker->service->queue, scope, NULL, NULL) != 0)
         log_warn("hold_not_shared", LOG_TEXT("scope", scope));
-    worker_wake_all(worker);
+    claim_wake_all(worker);
 }
 
 static void
@@ -339,7 +363,7 @@ on_tick_timer(evutil_socket_t fd, short what, void *arg)
     look_at_key(upkeep->worker);
     tick(upkeep);
     if (upkeep->ticks % LOOK_EVERY_TICKS == 0)
-        worker_wake_all(upkeep->worker);
+        claim_wake_all(upkeep->worker);
     if (upkeep->ticks % CHORES_EVERY_TICKS == 0)
         look_for_chores(upkeep);
     if (upkeep->ticks % SWEEP_EVERY_TICKS == 1)
@@ -351,12 +375,16 @@ on_notice(void *arg, enum queue_notice notice)
 {
     struct upkeep *upkeep = arg;
 
-    if (notice == QUEUE_NOTICE_HOLD || notice == QUEUE_NOTICE_GAP)
+    if (notice == QUEUE_NOTICE_HOLD || notice == QUEUE_NOTICE_GAP) {
+        upkeep->tick_again = upkeep->ticking;
         tick(upkeep);
-    if (notice == QUEUE_NOTICE_ABORT || notice == QUEUE_NOTICE_GAP)
+    }
+    if (notice == QUEUE_NOTICE_ABORT || notice == QUEUE_NOTICE_GAP) {
+        upkeep->beat_again = upkeep->beating;
         beat(upkeep);
+    }
     if (notice == QUEUE_NOTICE_WAKE || notice == QUEUE_NOTICE_GAP)
-        worker_wake_all(upkeep->worker);
+        claim_wake_all(upkeep->worker);
 }
 
 static struct event *
@@ -384,6 +412,14 @@ upkeep_new(struct worker *worker)
     return upkeep;
 }
 
+void
+upkeep_stop(struct upkeep *upkeep)
+{
+    upkeep->left = true;
+    event_del(upkeep->beat_timer);
+    event_del(upkeep->tick_timer);
+}
+
 static void
 on_left(void *arg, enum queue_status status)
 {
@@ -396,9 +432,9 @@ upkeep_leave(struct upkeep *upkeep)
 {
     struct service *service = upkeep->worker->service;
 
-    if (upkeep->left || service->queue == NULL)
+    if (upkeep->left)
         return;
-    upkeep->left = true;
+    upkeep_stop(upkeep);
     if (queue_leave(
             service->queue, upkeep->worker->consumer, on_left, service) == 0)
         service_hold(service);

@@ -19,6 +19,8 @@ void upkeep_free(struct upkeep *upkeep);
 bool upkeep_has_beaten(const struct upkeep *upkeep);
 /* The worker took another name: it beats under that from now on. */
 void upkeep_beat_anew(struct upkeep *upkeep);
+/* No heartbeat, no tick, no chore begins from now on. */
+void upkeep_stop(struct upkeep *upkeep);
 /* The last act of an orderly end: the heartbeat is marked gone. */
 void upkeep_leave(struct upkeep *upkeep);
 

@@ -5,7 +5,7 @@
  * worker: takes jobs that may start, calls Claude for each, and sees to it
  * that every answer is saved before its job is acknowledged. One event loop.
  *
- * worker.c decides what to claim; flight.c is the life of one job; upkeep.c
+ * claim.c decides what to claim; flight.c is the life of one job; upkeep.c
  * is what any worker does for all: heartbeat, takeover of dead workers' jobs,
  * due work, store chores, retention.
  */
@@ -18,6 +18,7 @@
 #include "worker/breaker.h"
 #include "worker/retry.h"
 
+struct claimer;
 struct flight;
 struct http_client;
 struct service;
@@ -45,22 +46,12 @@ enum flight_state {
 
 TAILQ_HEAD(flight_list, flight);
 
-#define WORKER_QUEUES_MAX 700
 #define WORKER_BUCKETS_MAX 64
 #define WORKER_CONSUMER_SIZE 64
 
-/* One queue of Redis and what this worker believes of it. */
-struct worker_queue {
-    char name[JOB_QUEUE_MAX + 1];
-    bool may_have_work; /* it was not found empty since the last notice */
-    unsigned asking; /* claims on their way */
-    bool woken; /* and a notice came meanwhile, maybe before the answer */
-    bool plenty; /* the last claim got all it asked for */
-    struct worker *worker;
-};
-
 struct worker_bucket {
     char name[JOB_BUCKET_MAX + 1];
+    unsigned granted; /* starts that were granted and have not begun */
     struct breaker breaker;
 };
 
@@ -74,25 +65,20 @@ struct worker {
     struct retry_policy retry;
     char consumer[WORKER_CONSUMER_SIZE];
     bool draining;
-    bool suspect_held;
+    bool ended; /* the loop is over: nothing begins any more */
+    unsigned suspects_held; /* one at most */
     bool store_trouble; /* a commit failed: nothing is claimed */
-    unsigned asked; /* jobs asked for in claims on their way */
-    unsigned probe_asks; /* of them, to probe */
-    unsigned round; /* of claiming, for the order of lanes */
     unsigned live_workers;
     struct flight_list flights[FLIGHT_STATES];
     unsigned counts[FLIGHT_STATES];
     unsigned flight_count;
-    size_t queue_count;
-    struct worker_queue *queues[WORKER_QUEUES_MAX];
-    struct worker_queue *closing;
     size_t bucket_count;
     struct worker_bucket buckets[WORKER_BUCKETS_MAX];
     int64_t good_ms; /* wall: when the newest call that succeeded was sent */
     int64_t refused_ms; /* wall: the last refusal that may be a job's own */
     char refused_id[ID_SIZE]; /* of which job */
-    struct event *claim_timer;
     struct event *hand_back_timer;
+    struct claimer *claimer;
     struct upkeep *upkeep;
 };
 
@@ -101,13 +87,8 @@ struct worker *worker_new(struct service *service) MUST_CHECK;
 /* After service_run() returned. */
 void worker_free(struct worker *worker);
 
-/* --- for flight.c and upkeep.c --------------------------------------- */
+/* --- for claim.c, flight.c and upkeep.c ------------------------------- */
 
-/* Claims soon; calls within one turn of the loop are one. */
-void worker_claim_soon(struct worker *worker, int64_t delay_ms);
-/* What a tick or a notice told. */
-void worker_know_queue(struct worker *worker, struct slice name);
-void worker_wake_all(struct worker *worker);
 /* The job in hand, or NULL. */
 struct flight *worker_find(struct worker *worker, struct slice id);
 struct worker_bucket *worker_bucket(struct worker *worker, const char *name);
@@ -116,5 +97,7 @@ void worker_rename(struct worker *worker);
 /* A flight came or went: draining waits for the last. */
 void worker_flight_added(struct worker *worker);
 void worker_flight_gone(struct worker *worker);
+/* Draining, and nothing in hand or on its way any more: says farewell. */
+void worker_leave_when_idle(struct worker *worker);
 
 #endif

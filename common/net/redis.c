@@ -281,21 +281,29 @@ redis_new(struct event_base *base, const struct redis_options *options)
 }
 
 void
-redis_free(struct redis *redis)
+redis_close(struct redis *redis)
 {
-    redisAsyncContext *ac = NULL;
+    redisAsyncContext *ac = redis->ac;
 
-    if (redis == NULL)
-        return;
     redis->dead = true;
     redis->state = REDIS_CONNECTING;
-    ac = redis->ac;
     redis->ac = NULL;
+    event_del(redis->connect_timer);
+    event_del(redis->deadline_timer);
+    event_del(redis->watch_timer);
     if (ac != NULL)
         ac->data = NULL;
     redis_fail_pending(redis);
     if (ac != NULL)
         redisAsyncFree(ac);
+}
+
+void
+redis_free(struct redis *redis)
+{
+    if (redis == NULL)
+        return;
+    redis_close(redis);
     redis_subscriber_clear(redis);
     event_free(redis->connect_timer);
     event_free(redis->deadline_timer);

@@ -47,7 +47,10 @@ struct redis_options {
 /* Begins to connect; on_state tells. The options are copied. */
 struct redis *redis_new(
     struct event_base *base, const struct redis_options *options);
-/* Outstanding callbacks run with a NULL reply before this returns. */
+/* Ends the connection for good; outstanding callbacks run with a NULL reply
+ * before this returns, and commands they give are refused. */
+void redis_close(struct redis *redis);
+/* Closes it as well; NULL is allowed. */
 void redis_free(struct redis *redis);
 
 enum redis_state redis_get_state(const struct redis *redis);

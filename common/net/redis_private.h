@@ -79,7 +79,7 @@ struct redis {
     int64_t ready_since_ms;
     unsigned failures;
 
-    bool dead; /* redis_free was called */
+    bool dead; /* redis_close was called */
     unsigned holders; /* the memory stays until nobody holds it */
 
     struct redis_pending *first;

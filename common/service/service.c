@@ -191,6 +191,13 @@ on_grace_over(evutil_socket_t fd, short events, void *arg)
     event_base_loopbreak(service->base);
 }
 
+static void
+run_hooks(const struct service_hooks *hooks)
+{
+    for (size_t i = 0; i < hooks->count; i++)
+        hooks->hooks[i].run(hooks->hooks[i].arg);
+}
+
 void
 service_drain(struct service *service)
 {
@@ -207,8 +214,7 @@ service_drain(struct service *service)
         service_hold(service);
         http_server_drain(service->http, on_http_drained, service);
     }
-    for (size_t i = 0; i < state->drain_hooks.count; i++)
-        state->drain_hooks.hooks[i].run(state->drain_hooks.hooks[i].arg);
+    run_hooks(&state->drain_hooks);
     service_release(service);
 }
 
@@ -262,6 +268,13 @@ service_on_drain(
 {
     add_hook(&service->state->drain_hooks,
         (struct service_hook){.run = on_drain, .arg = arg});
+}
+
+void
+service_on_end(struct service *service, void (*on_end)(void *arg), void *arg)
+{
+    add_hook(&service->state->end_hooks,
+        (struct service_hook){.run = on_end, .arg = arg});
 }
 
 void
@@ -389,6 +402,7 @@ disconnect(struct service *service)
     if (service->redis == NULL)
         return;
     flush_redis(service);
+    redis_close(service->redis); /* whose callbacks may use the queue */
     queue_free(service->queue);
     redis_free(service->redis);
     service->queue = NULL;
@@ -413,6 +427,7 @@ service_run(struct service *service)
         LOG_TEXT("listen", address), LOG_INT("port", service->port));
     if (!service->state->ended)
         event_base_loop(service->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    run_hooks(&service->state->end_hooks);
     disconnect(service);
     log_info("ended", LOG_INT("exit_code", service->state->exit_code));
     return service->state->exit_code;

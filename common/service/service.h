@@ -108,6 +108,14 @@ void service_abort(struct service *service, int exit_code);
 void service_on_drain(
     struct service *service, void (*on_drain)(void *arg), void *arg);
 /*
+ * Runs once when the loop has ended, however it did, and before anything is
+ * closed. From then on every callback that was due runs once, with whatever
+ * outcome, and must not begin anything with the store, which goes first.
+ * At most 8 hooks.
+ */
+void service_on_end(
+    struct service *service, void (*on_end)(void *arg), void *arg);
+/*
  * Draining waits for what is held (and for HTTP requests in flight), at most
  * config->grace_ms. Each hold has its release.
  */

@@ -38,6 +38,7 @@ enum service_marker_state {
 
 struct service_state {
     struct service_hooks drain_hooks;
+    struct service_hooks end_hooks;
     struct service_hooks checks;
     struct service_hooks scrape_hooks;
     struct event *sigterm;

@@ -352,7 +352,7 @@ turn(struct load *load, int timeout_ms)
     }
 }
 
-/* --- modes ------------------------------------------------------------------ */
+/* --- modes ---------------------------------------------------------------- */
 
 static void
 say_ready(void)
@@ -422,7 +422,7 @@ report(struct load *load)
         samples_ms(&load->samples, 1.00));
 }
 
-/* --- settings --------------------------------------------------------------- */
+/* --- settings ------------------------------------------------------------- */
 
 static void
 read_file(const char *path, struct buffer *out)

@@ -3,3 +3,4 @@ export * from './process.mjs';
 export * from './redis.mjs';
 export * from './fake-claude.mjs';
 export * from './stack.mjs';
+export * from './proxy.mjs';

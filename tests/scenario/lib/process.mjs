@@ -23,7 +23,14 @@ export const CANARY = 'canary-7f3a';
 function assertNoCanary() {
   const loud = spoken.filter(({ name, out, err }) => err.text.includes(CANARY)
     || (name !== 'longhaul' && out.text.includes(CANARY)));
+  const broken = spoken.filter(({ err }) =>
+    /ERROR: AddressSanitizer|runtime error:|Assertion .* failed/
+      .test(err.text));
   spoken.length = 0;
+  if (broken.length > 0) {
+    throw new Error(broken.map(({ name, err }) =>
+      `${name}: ${err.text.slice(-3000)}`).join('\n'));
+  }
   if (loud.length > 0) {
     throw new Error(`a prompt, an answer or a key is in the log of ${
       loud.map(({ name }) => name).join(', ')}`);

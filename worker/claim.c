@@ -1,0 +1,466 @@
+#include "worker/claim.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/queue/queue.h"
+#include "common/service/config.h"
+#include "common/service/service.h"
+#include "worker/flight.h"
+#include "worker/governor.h"
+#include "worker/holds.h"
+#include "worker/upkeep.h"
+
+#define QUEUES_MAX 700
+#define CLAIM_MAX 32
+/* While there is plenty, so that Redis finds jobs as calls are started. */
+#define CLAIMS_AT_ONCE 3
+#define CLOSING_QUEUE "closing"
+/* When a rate limit, not a lack of slots, stopped the claiming. */
+#define QUOTA_PAUSE_MS 20
+/* Every so many rounds a lower lane goes first, so that each one moves. */
+#define ROUND_STANDARD 8
+#define ROUND_BULK 16
+/* The right to probe, until the claim tells whether there is a job. */
+#define PROBE_CLAIM_MS 5000
+
+/* One queue of Redis and what this worker believes of it. */
+struct work_queue {
+    char name[JOB_QUEUE_MAX + 1];
+    bool may_have_work; /* it was not found empty since the last notice */
+    unsigned asking; /* claims on their way */
+    bool woken; /* and a notice came meanwhile, maybe before the answer */
+    bool plenty; /* the last claim got all it asked for */
+    struct claimer *claimer;
+};
+
+struct claimer {
+    struct worker *worker;
+    struct event *timer;
+    bool stopped;
+    unsigned asks; /* claims on their way */
+    unsigned asked; /* jobs asked for in them */
+    unsigned probe_asks; /* to probe */
+    bool suspect_asked; /* one of them may bring a suspect */
+    unsigned round; /* for the order of lanes */
+    size_t queue_count;
+    struct work_queue *queues[QUEUES_MAX];
+    struct work_queue *closing;
+};
+
+/* A claim on its way. */
+struct ask {
+    struct work_queue *queue;
+    unsigned count;
+    bool suspect_ok;
+    int64_t asked_ms;
+    enum holds_answer how;
+    char consumer[WORKER_CONSUMER_SIZE];
+    struct holds_verdict verdict;
+    struct worker_bucket *bucket; /* whose quota it was granted, or NULL */
+};
+
+/* --- queues ---------------------------------------------------------- */
+
+static struct work_queue *
+queue_record(struct claimer *claimer, struct slice name)
+{
+    struct work_queue *queue = memory_zalloc(1, sizeof(*queue));
+
+    queue->claimer = claimer;
+    queue->may_have_work = true;
+    text_copy(queue->name, sizeof(queue->name), name);
+    return queue;
+}
+
+/* Kept in the order of lanes: the names begin with the lane. */
+static unsigned
+lane_rank(const char *name)
+{
+    struct slice rest = slice_of(name);
+    enum job_lane lane;
+
+    if (job_lane_parse(slice_split(&rest, ':'), &lane) != 0)
+        return JOB_LANES;
+    return (unsigned)lane;
+}
+
+void
+claim_know_queue(struct worker *worker, struct slice name)
+{
+    struct claimer *claimer = worker->claimer;
+    struct work_queue *queue;
+    size_t at;
+
+    if (slice_equal_text(name, CLOSING_QUEUE))
+        return;
+    for (size_t i = 0; i < claimer->queue_count; i++) {
+        if (slice_equal_text(name, claimer->queues[i]->name))
+            return;
+    }
+    if (claimer->queue_count == QUEUES_MAX)
+        return;
+    queue = queue_record(claimer, name);
+    at = claimer->queue_count++;
+    while (at > 0 &&
+        lane_rank(claimer->queues[at - 1]->name) > lane_rank(queue->name)) {
+        claimer->queues[at] = claimer->queues[at - 1];
+        at--;
+    }
+    claimer->queues[at] = queue;
+}
+
+/* Notices have a socket of their own: one can arrive before the answer of
+ * the claim that found nothing and caused it. */
+static void
+wake(struct work_queue *queue)
+{
+    queue->may_have_work = true;
+    queue->woken = true;
+}
+
+void
+claim_wake_all(struct worker *worker)
+{
+    struct claimer *claimer = worker->claimer;
+
+    wake(claimer->closing);
+    for (size_t i = 0; i < claimer->queue_count; i++)
+        wake(claimer->queues[i]);
+    claim_soon(worker, 0);
+}
+
+void
+claim_soon(struct worker *worker, int64_t delay_ms)
+{
+    struct claimer *claimer = worker->claimer;
+    struct timeval wait = {0, delay_ms * 1000};
+
+    if (claimer->stopped)
+        return;
+    if (delay_ms > 0 && evtimer_pending(claimer->timer, NULL))
+        return;
+    evtimer_add(claimer->timer, &wait);
+}
+
+/* --- claims on their way --------------------------------------------- */
+
+static struct ask *
+ask_new(struct work_queue *queue, unsigned count)
+{
+    struct claimer *claimer = queue->claimer;
+    struct worker *worker = claimer->worker;
+    struct ask *ask = memory_zalloc(1, sizeof(*ask));
+
+    ask->queue = queue;
+    ask->count = count;
+    memcpy(ask->consumer, worker->consumer, sizeof(ask->consumer));
+    queue->asking++;
+    queue->woken = false;
+    claimer->asks++;
+    claimer->asked += count;
+    service_hold(worker->service);
+    return ask;
+}
+
+static void
+ask_done(struct ask *ask)
+{
+    struct claimer *claimer = ask->queue->claimer;
+
+    ask->queue->asking--;
+    claimer->asks--;
+    claimer->asked -= ask->count;
+    if (ask->how == HOLDS_PROBE)
+        claimer->probe_asks--;
+    if (ask->suspect_ok)
+        claimer->suspect_asked = false;
+    if (ask->bucket != NULL)
+        ask->bucket->granted -= ask->count;
+    memory_free(ask);
+    worker_leave_when_idle(claimer->worker);
+    service_release(claimer->worker->service);
+}
+
+static void
+take_claims(struct ask *ask, struct queue_claim *claims, size_t count)
+{
+    const struct flight_origin origin = {
+        .asked_ms = ask->asked_ms,
+        .probe = ask->how == HOLDS_PROBE,
+        .use_fallback = ask->how == HOLDS_FALLBACK,
+        .bucket = ask->verdict.bucket,
+        .probe_scope = ask->verdict.scope,
+    };
+
+    for (size_t i = 0; i < count; i++)
+        flight_start(ask->queue->claimer->worker, &claims[i], &origin);
+}
+
+static void
+on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
+    size_t count)
+{
+    struct ask *ask = arg;
+    struct worker *worker = ask->queue->claimer->worker;
+    bool known = status == QUEUE_OK || status == QUEUE_BROKEN;
+
+    /* A name that was given up while this was on its way owns nothing; the
+     * jobs come back with its takeover. */
+    if (known && strcmp(ask->consumer, worker->consumer) == 0)
+        take_claims(ask, claims, count);
+    if (known) {
+        ask->queue->may_have_work = count > 0 || ask->queue->woken;
+        ask->queue->plenty = count == ask->count;
+    }
+    if (status == QUEUE_NO_MARKER)
+        service_marker_refresh(worker->service);
+    ask_done(ask);
+    if (known)
+        claim_soon(worker, 0);
+}
+
+/* One suspect at a time, also among claims on their way: only then is it to
+ * blame for the death of its worker. */
+static void
+ask_claim(struct ask *ask)
+{
+    struct claimer *claimer = ask->queue->claimer;
+    struct worker *worker = claimer->worker;
+
+    ask->suspect_ok = worker->suspects_held == 0 && !claimer->suspect_asked &&
+        ask->queue != claimer->closing;
+    claimer->suspect_asked |= ask->suspect_ok;
+    ask->asked_ms = clock_mono_ms();
+    if (queue_claim(worker->service->queue, worker->consumer, ask->queue->name,
+            ask->count, ask->suspect_ok, on_claims, ask) != 0)
+        ask_done(ask);
+}
+
+static void
+on_probe(void *arg, enum queue_status status)
+{
+    struct ask *ask = arg;
+
+    if (status == QUEUE_OK && !ask->queue->claimer->stopped)
+        ask_claim(ask);
+    else
+        ask_done(ask);
+}
+
+/* --- what may be asked for ------------------------------------------- */
+
+static unsigned
+free_slots(const struct claimer *claimer)
+{
+    const struct worker *worker = claimer->worker;
+    uint64_t most = worker->service->config->worker_concurrency;
+    uint64_t busy = (uint64_t)claimer->asked + worker->counts[FLIGHT_CLAIMED] +
+        worker->counts[FLIGHT_CALLING];
+    uint64_t saving = worker->counts[FLIGHT_SAVING];
+
+    /* Answers that wait for a slow disk count once they are many. */
+    busy += saving > most ? saving - most : 0;
+    return busy >= most ? 0 : (unsigned)(most - busy);
+}
+
+/* One probe at a time: the lock in Redis keeps other workers out, and this
+ * keeps us from asking twice. */
+static bool
+is_probing(const struct claimer *claimer, const char *scope)
+{
+    static const enum flight_state states[] = {FLIGHT_CLAIMED, FLIGHT_CALLING};
+    const struct flight *flight;
+
+    if (claimer->probe_asks > 0)
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        TAILQ_FOREACH(flight, &claimer->worker->flights[states[i]], link)
+        {
+            if (flight->probe && strcmp(flight->probe_scope, scope) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void
+ask_probe(struct ask *ask)
+{
+    struct claimer *claimer = ask->queue->claimer;
+    struct worker *worker = claimer->worker;
+
+    claimer->probe_asks++;
+    if (queue_probe(worker->service->queue, ask->verdict.scope,
+            worker->consumer, PROBE_CLAIM_MS, on_probe, ask) != 0)
+        ask_done(ask);
+}
+
+/* What the governor granted before and has not seen begin is taken off: other
+ * queues share the bucket. */
+static unsigned
+grant(struct worker *worker, const struct worker_bucket *bucket, unsigned want)
+{
+    unsigned all = governor_grant(worker->governor, bucket->name,
+        clock_mono_ms(), bucket->granted + want);
+
+    return all > bucket->granted ? all - bucket->granted : 0;
+}
+
+/* Asks one queue for what may start. False: only quota was missing. */
+static bool
+claim_from(struct work_queue *queue, unsigned slots)
+{
+    struct claimer *claimer = queue->claimer;
+    struct worker *worker = claimer->worker;
+    int64_t now_ms = clock_mono_ms();
+    struct holds_verdict verdict;
+    struct worker_bucket *bucket;
+    struct ask *ask;
+    unsigned count;
+
+    holds_judge(worker->holds, queue->name, now_ms, &verdict);
+    if (verdict.answer == HOLDS_STOP ||
+        (verdict.answer == HOLDS_PROBE && is_probing(claimer, verdict.scope)))
+        return true;
+    bucket = worker_bucket(worker, verdict.bucket);
+    if (verdict.answer == HOLDS_PROBE)
+        slots = 1;
+    count = grant(worker, bucket, slots < CLAIM_MAX ? slots : CLAIM_MAX);
+    if (count == 0)
+        return false;
+    bucket->granted += count;
+    ask = ask_new(queue, count);
+    ask->how = verdict.answer;
+    ask->verdict = verdict;
+    ask->bucket = bucket;
+    if (verdict.answer == HOLDS_PROBE)
+        ask_probe(ask);
+    else
+        ask_claim(ask);
+    return true;
+}
+
+/* The lane that goes first in this round. */
+static unsigned
+first_lane(struct claimer *claimer)
+{
+    claimer->round++;
+    if (claimer->round % ROUND_BULK == 0)
+        return JOB_LANE_BULK;
+    if (claimer->round % ROUND_STANDARD == 0)
+        return JOB_LANE_STANDARD;
+    return JOB_LANE_INTERACTIVE;
+}
+
+static bool
+may_ask(const struct work_queue *queue)
+{
+    return queue->may_have_work &&
+        (queue->asking == 0 ||
+            (queue->plenty && queue->asking < CLAIMS_AT_ONCE));
+}
+
+/* As many claims of one queue as may be on their way. */
+static bool
+claim_all(struct work_queue *queue)
+{
+    bool quota = true;
+    unsigned before;
+
+    do {
+        unsigned slots = free_slots(queue->claimer);
+
+        before = queue->asking;
+        if (slots == 0 || !may_ask(queue))
+            break;
+        quota = claim_from(queue, slots);
+    } while (queue->asking > before);
+    return quota;
+}
+
+static bool
+claim_lane(struct claimer *claimer, unsigned lane)
+{
+    bool quota = true;
+
+    for (size_t i = 0; i < claimer->queue_count; i++) {
+        struct work_queue *queue = claimer->queues[i];
+
+        if (lane_rank(queue->name) == lane)
+            quota &= claim_all(queue);
+    }
+    return quota;
+}
+
+static void
+claim_closing(struct claimer *claimer)
+{
+    if (claimer->closing->asking == 0 && claimer->closing->may_have_work)
+        ask_claim(ask_new(claimer->closing, CLAIM_MAX));
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct claimer *claimer = arg;
+    struct worker *worker = claimer->worker;
+    unsigned lane;
+    bool quota = true;
+
+    (void)fd;
+    (void)what;
+    /* Not ready also means: this may be another installation's Redis. The
+     * next tick asks again. */
+    if (worker->store_trouble || !upkeep_has_beaten(worker->upkeep) ||
+        service_not_ready(worker->service) != NULL)
+        return;
+    claim_closing(claimer);
+    lane = first_lane(claimer);
+    for (unsigned i = 0; i < JOB_LANES; i++)
+        quota &= claim_lane(claimer, (lane + i) % JOB_LANES);
+    if (!quota)
+        claim_soon(worker, QUOTA_PAUSE_MS);
+}
+
+/* --- beginning and end ----------------------------------------------- */
+
+struct claimer *
+claimer_new(struct worker *worker)
+{
+    struct claimer *claimer = memory_zalloc(1, sizeof(*claimer));
+
+    claimer->worker = worker;
+    claimer->closing = queue_record(claimer, slice_of(CLOSING_QUEUE));
+    claimer->timer = evtimer_new(worker->service->base, on_timer, claimer);
+    assert(claimer->timer != NULL);
+    return claimer;
+}
+
+void
+claimer_stop(struct claimer *claimer)
+{
+    claimer->stopped = true;
+    evtimer_del(claimer->timer);
+}
+
+bool
+claimer_is_asking(const struct claimer *claimer)
+{
+    return claimer->asks > 0;
+}
+
+void
+claimer_free(struct claimer *claimer)
+{
+    if (claimer == NULL)
+        return;
+    assert(claimer->asks == 0);
+    event_free(claimer->timer);
+    for (size_t i = 0; i < claimer->queue_count; i++)
+        memory_free(claimer->queues[i]);
+    memory_free(claimer->closing);
+    memory_free(claimer);
+}
