@@ -77,6 +77,7 @@ conclude(struct service *service, enum service_marker_state marker_state)
             LOG_TEXT("reason", service_marker_problem(service)));
     bool soon = state->marker_again || marker_state != SERVICE_MARKER_OK;
     state->marker_again = false;
+    state->marker_twice = false;
     schedule(service, soon ? AGAIN_MS : LOOK_MS);
     /* Nothing mends this while the process runs with this setting. */
     if (marker_state == SERVICE_MARKER_MODE)
@@ -142,19 +143,27 @@ make_marker(struct service *service)
     set_in_redis(service, marker);
 }
 
-/* Redis has none. `kept` is the store's, or "". */
+/*
+ * Redis has none. `kept` is the store's, or "". Between the two questions
+ * another worker may have set both, so a loss is believed only when Redis,
+ * asked after the store, has none either.
+ */
 static void
 handle_absent(struct service *service, const char *kept)
 {
     bool maker = (service->program->needs & SERVICE_MARKER) != 0;
-    if (kept[0] == '\0' && maker)
+    if (kept[0] == '\0' && maker) {
         make_marker(service);
-    else if (kept[0] == '\0')
+    } else if (kept[0] == '\0') {
         conclude(service, SERVICE_MARKER_ABSENT);
-    else if (maker && service->config->accept_empty_redis)
+    } else if (!service->state->marker_twice) {
+        service->state->marker_twice = true;
+        read_again(service);
+    } else if (maker && service->config->accept_empty_redis) {
         set_in_redis(service, kept);
-    else
+    } else {
         conclude(service, SERVICE_MARKER_LOST);
+    }
 }
 
 static void

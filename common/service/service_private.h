@@ -53,6 +53,7 @@ struct service_state {
     struct event *marker_timer;
     bool marker_asked; /* an answer of Redis or the store is due */
     bool marker_again; /* and then everything is asked anew */
+    bool marker_twice; /* Redis was asked once more after the store */
     char *redis_marker; /* what Redis said in this round */
     /* access */
     char *listen_host; /* of the listen address, "" for a unix socket */

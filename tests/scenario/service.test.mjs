@@ -46,9 +46,12 @@ describe('installation', () => {
     const store = join(tmpdir(), 'results.db');
     const submitter = await start('longhaul-submitter', redis, store);
     await saysNot(submitter, /no worker has started/);
-    const workers = await Promise.all([1, 2, 3].map(() =>
+    const workers = await Promise.all([1, 2, 3, 4, 5, 6].map(() =>
       start('longhaul-worker', redis, store)));
     for (const program of [...workers, submitter]) await isReady(program);
+    for (const worker of workers) {
+      assert.doesNotMatch(worker.stderr(), /marker_refused/);
+    }
     const marker = String(await client.command('GET', `${P}install`));
     assert.match(marker, /^[0-9a-f-]{36} real$/);
     // another Redis with the same store is not taken for this one
