@@ -1,4 +1,4 @@
-/* From the claim until the request is in memory and known to be ours. */
+/* From the claim on: whose job it is, and what comes from outside. */
 
 #include "worker/flight.h"
 
@@ -15,15 +15,12 @@
 #include "common/store/store.h"
 #include "worker/claude.h"
 #include "worker/lease.h"
-#include "worker/park.h"
 
 /* A claim younger than this cannot have been taken over: that needs a whole
  * lease of standing still. */
 #define FRESH_MS (LEASE_TIME_MS / 2)
 #define TRY_FIRST_MS 100
 #define TRY_MAX_MS 2000
-
-static void read_request(struct flight *flight);
 
 /* --- lists and timers ------------------------------------------------ */
 
@@ -52,24 +49,37 @@ flight_move(struct flight *flight, enum flight_state state)
     worker->counts[state]++;
 }
 
+static void
+set_timer(struct flight *flight, int64_t ms,
+    void (*on_timer)(evutil_socket_t fd, short what, void *flight))
+{
+    const struct timeval wait = {ms / 1000, (ms % 1000) * 1000};
+
+    if (flight->worker->ended)
+        return; /* whoever takes the job over does it */
+    if (flight->timer != NULL)
+        event_free(flight->timer);
+    flight->timer =
+        evtimer_new(flight->worker->service->base, on_timer, flight);
+    assert(flight->timer != NULL);
+    evtimer_add(flight->timer, &wait);
+}
+
 void
 flight_try_later(struct flight *flight,
     void (*again)(evutil_socket_t fd, short what, void *flight))
 {
     int64_t ms = TRY_FIRST_MS << (flight->tries < 5 ? flight->tries : 5);
-    struct timeval wait;
 
-    if (flight->worker->ended)
-        return; /* whoever takes the job over does it */
-    ms = ms < TRY_MAX_MS ? ms : TRY_MAX_MS;
     flight->tries++;
-    wait.tv_sec = ms / 1000;
-    wait.tv_usec = (ms % 1000) * 1000;
-    if (flight->timer != NULL)
-        event_free(flight->timer);
-    flight->timer = evtimer_new(flight->worker->service->base, again, flight);
-    assert(flight->timer != NULL);
-    evtimer_add(flight->timer, &wait);
+    set_timer(flight, ms < TRY_MAX_MS ? ms : TRY_MAX_MS, again);
+}
+
+void
+flight_soon(struct flight *flight,
+    void (*step)(evutil_socket_t fd, short what, void *flight))
+{
+    set_timer(flight, 0, step);
 }
 
 struct queue_owner
@@ -123,6 +133,7 @@ flight_free(struct flight *flight)
         event_free(flight->timer);
     body_reader_free(flight->reader);
     buffer_clear(&flight->stored);
+    buffer_clear(&flight->part);
     buffer_clear(&flight->body);
     buffer_clear(&flight->answer);
     job_result_clear(&flight->result);
@@ -130,10 +141,8 @@ flight_free(struct flight *flight)
     worker_flight_gone(worker);
 }
 
-/* Begins and ends an operation with Redis or the store. False: somebody
- * wanted the flight to go another way meanwhile, and it does. */
-static bool
-operation_ended(struct flight *flight)
+bool
+flight_operation_ended(struct flight *flight)
 {
     flight->pending = false;
     if (flight->want_cancel) {
@@ -150,14 +159,12 @@ operation_ended(struct flight *flight)
 
 /* --- is it ours, and is there no row yet? ---------------------------- */
 
-static void verify_owner(struct flight *flight);
-
 static void
 on_verify_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    verify_owner(arg);
+    flight_verify(arg);
 }
 
 /* Somebody has saved a row of this generation: only Redis has to learn. */
@@ -190,10 +197,10 @@ on_row(void *arg, enum store_status status, const struct job_result *row,
         return;
     }
     crash_point("flight.verified");
-    if (!operation_ended(flight))
+    if (!flight_operation_ended(flight))
         return;
     if (status == STORE_ABSENT)
-        read_request(flight);
+        flight_read(flight);
     else
         flight_try_later(flight, on_verify_again);
 }
@@ -211,7 +218,7 @@ on_checked(void *arg, enum queue_status status)
         flight_free(flight);
         return;
     }
-    if (!operation_ended(flight))
+    if (!flight_operation_ended(flight))
         return;
     if (status != QUEUE_OK) {
         flight_try_later(flight, on_verify_again);
@@ -224,8 +231,8 @@ on_checked(void *arg, enum queue_status status)
         (int)flight->result.generation, STORE_ROW, on_row, flight);
 }
 
-static void
-verify_owner(struct flight *flight)
+void
+flight_verify(struct flight *flight)
 {
     const struct queue_owner owner = flight_owner(flight);
 
@@ -234,138 +241,6 @@ verify_owner(struct flight *flight)
         flight->pending = true;
     else
         flight_try_later(flight, on_verify_again);
-}
-
-/* --- the request ----------------------------------------------------- */
-
-static void
-corrupt(struct flight *flight)
-{
-    flight_set_error(flight, "corrupt_request",
-        "The stored request does not fit its checksum and was not sent. "
-        "Redis or its disk altered it; submit the job again.");
-    log_error("request_corrupt", LOG_TEXT("job", flight->result.id),
-        LOG_TEXT("tenant", flight->result.meta.tenant));
-    flight_end(flight, JOB_FAILED);
-}
-
-/* All stored bytes are in. */
-static void
-request_complete(struct flight *flight)
-{
-    enum body_fault fault = body_reader_finish(flight->reader);
-
-    body_reader_free(flight->reader);
-    flight->reader = NULL;
-    if (fault != BODY_OK)
-        corrupt(flight);
-    else if (flight_is_fresh(flight))
-        flight_call(flight);
-    else
-        verify_owner(flight); /* too long ago: look again */
-}
-
-static void
-on_read_again(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    read_request(arg);
-}
-
-static void
-on_part(void *arg, enum queue_status status, struct slice bytes)
-{
-    struct flight *flight = arg;
-
-    if (!operation_ended(flight))
-        return;
-    if (status == QUEUE_UNKNOWN) {
-        flight_try_later(flight, on_read_again);
-        return;
-    }
-    if (status != QUEUE_OK ||
-        body_reader_feed(flight->reader, bytes, &flight->body) != BODY_OK) {
-        corrupt(flight);
-        return;
-    }
-    flight->tries = 0;
-    flight->next_part++;
-    read_request(flight);
-}
-
-static void
-read_request(struct flight *flight)
-{
-    const struct job_meta *meta = &flight->result.meta;
-
-    if (flight->body.len > 0 && flight->reader == NULL) {
-        flight_call(flight); /* read before, verified again */
-        return;
-    }
-    if (flight->reader == NULL)
-        flight->reader = body_reader_new(meta);
-    if (meta->parts == 0) {
-        if (body_reader_feed(flight->reader, buffer_slice(&flight->stored),
-                &flight->body) != BODY_OK)
-            corrupt(flight);
-        else
-            request_complete(flight);
-        return;
-    }
-    if (flight->next_part == meta->parts) {
-        request_complete(flight);
-        return;
-    }
-    if (queue_part_get(flight->worker->service->queue, flight->result.id,
-            flight->next_part, on_part, flight) == 0)
-        flight->pending = true;
-    else
-        flight_try_later(flight, on_read_again);
-}
-
-/* --- an answer that an earlier owner could not save ------------------ */
-
-static void read_parked(struct flight *flight);
-
-static void
-on_parked_again(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    read_parked(arg);
-}
-
-static void
-on_parked(void *arg, enum queue_status status, struct slice bytes)
-{
-    struct flight *flight = arg;
-    struct slice message;
-
-    flight->pending = false;
-    if (status == QUEUE_UNKNOWN) {
-        flight_try_later(flight, on_parked_again);
-        return;
-    }
-    if (status != QUEUE_OK ||
-        park_decode(bytes, &flight->result, &message) != 0) {
-        corrupt(flight);
-        return;
-    }
-    crash_point("parked.read");
-    flight->parked = true;
-    buffer_append_slice(&flight->answer, message);
-    flight_save(flight);
-}
-
-static void
-read_parked(struct flight *flight)
-{
-    if (queue_parked_get(flight->worker->service->queue, flight->result.id,
-            on_parked, flight) == 0)
-        flight->pending = true;
-    else
-        flight_try_later(flight, on_parked_again);
 }
 
 /* --- the beginning --------------------------------------------------- */
@@ -408,15 +283,15 @@ static void
 begin_kind(struct flight *flight)
 {
     if (flight->result.meta.model[0] == '\0') {
-        corrupt(flight); /* what Redis holds cannot be read */
+        flight_corrupt(flight); /* what Redis holds cannot be read */
         return;
     }
     switch (flight->kind) {
     case QUEUE_CLAIM_RUN:
         if (flight->first)
-            read_request(flight);
+            flight_read(flight);
         else
-            verify_owner(flight);
+            flight_verify(flight);
         return;
     case QUEUE_CLAIM_CANCEL: flight_end(flight, JOB_CANCELED); return;
     case QUEUE_CLAIM_EXPIRE: flight_end(flight, JOB_EXPIRED); return;
@@ -426,7 +301,7 @@ begin_kind(struct flight *flight)
             "it when the cause is known.");
         flight_end(flight, JOB_FAILED);
         return;
-    case QUEUE_CLAIM_PARKED: read_parked(flight); return;
+    case QUEUE_CLAIM_PARKED: flight_read_parked(flight); return;
     }
 }
 
@@ -479,7 +354,7 @@ flight_cancel(struct flight *flight)
     } else if (flight->state == FLIGHT_CLAIMED) {
         flight->want_cancel = true;
         if (!flight->pending)
-            operation_ended(flight);
+            flight_operation_ended(flight);
     }
 }
 
@@ -494,6 +369,6 @@ flight_hand_back(struct flight *flight)
     } else if (flight->state == FLIGHT_CLAIMED) {
         flight->want_release = true;
         if (!flight->pending)
-            operation_ended(flight);
+            flight_operation_ended(flight);
     }
 }

@@ -47,6 +47,8 @@ struct flight {
     struct job_error error; /* what went wrong last */
     struct body_reader *reader;
     struct buffer stored; /* the request as it is stored (inline ones) */
+    struct buffer part; /* the one that is being unpacked */
+    struct slice rest; /* what is left of it, or of stored */
     struct buffer body; /* the client's bytes, then what is sent */
     struct buffer answer;
     struct claude_call *call; /* NULL unless CALLING */
@@ -76,12 +78,26 @@ void flight_free(struct flight *flight);
 void flight_keep_probe(const struct flight *flight);
 void flight_release_probe(const struct flight *flight);
 
-/* --- between flight.c, flight_call.c and flight_save.c --------------- */
+/* --- between the flight*.c --------------- */
 
 void flight_move(struct flight *flight, enum flight_state state);
 /* Runs `again` after a pause that grows with flight->tries. */
 void flight_try_later(struct flight *flight,
     void (*again)(evutil_socket_t fd, short what, void *flight));
+/* Runs `step` in the next turn of the loop. */
+void flight_soon(struct flight *flight,
+    void (*step)(evutil_socket_t fd, short what, void *flight));
+/* An operation with Redis or the store has ended. False: somebody wanted the
+ * flight to go another way meanwhile, and it does. */
+bool flight_operation_ended(struct flight *flight);
+/* Makes sure that it is ours and has no row yet, then reads on. */
+void flight_verify(struct flight *flight);
+/* Reads the request, then calls; or the answer that an earlier owner could
+ * not save, then saves it. */
+void flight_read(struct flight *flight);
+void flight_read_parked(struct flight *flight);
+/* What is stored cannot be used: fails the job. */
+void flight_corrupt(struct flight *flight);
 /* The request is read: call Claude. */
 void flight_call(struct flight *flight);
 /* Ended without an answer of Claude's: canceled, expired, failed. */

@@ -212,6 +212,7 @@ struct body_reader {
     ZSTD_DCtx *zstd;
     uint64_t raw_bytes;
     bool frame_ended; /* nothing may follow */
+    bool output_left; /* the decoder has more than it had room for */
     bool broken;
 };
 
@@ -255,11 +256,26 @@ take_raw(struct body_reader *reader, struct slice raw, struct buffer *out)
 }
 
 static enum body_fault
-decompress(struct body_reader *reader, struct slice stored, struct buffer *out)
+step_raw(struct body_reader *reader, struct slice *stored, size_t max_bytes,
+    struct buffer *out, bool *more)
 {
-    ZSTD_inBuffer in = {stored.data, stored.len, 0};
-    bool more = stored.len > 0;
-    while (more) {
+    size_t len = stored->len < max_bytes ? stored->len : max_bytes;
+    struct slice raw = slice_make(stored->data, len);
+
+    *stored = slice_make(stored->data + len, stored->len - len);
+    *more = stored->len > 0;
+    return take_raw(reader, raw, out);
+}
+
+static enum body_fault
+step_zstd(struct body_reader *reader, struct slice *stored, size_t max_bytes,
+    struct buffer *out, bool *more)
+{
+    ZSTD_inBuffer in = {stored->data, stored->len, 0};
+    size_t begin = out->len;
+
+    *more = stored->len > 0 || reader->output_left;
+    while (*more && out->len - begin < max_bytes) {
         char chunk[CHUNK];
         ZSTD_outBuffer room = {chunk, sizeof(chunk), 0};
         if (reader->frame_ended)
@@ -270,23 +286,33 @@ decompress(struct body_reader *reader, struct slice stored, struct buffer *out)
             return BODY_CORRUPT;
         reader->frame_ended = left == 0;
         /* A full chunk may have left output inside the decoder. */
-        more = in.pos < in.size ||
-            (room.pos == sizeof(chunk) && !reader->frame_ended);
+        reader->output_left = room.pos == sizeof(chunk) && !reader->frame_ended;
+        *more = in.pos < in.size || reader->output_left;
     }
+    *stored = slice_make(stored->data + in.pos, stored->len - in.pos);
     return BODY_OK;
+}
+
+enum body_fault
+body_reader_step(struct body_reader *reader, struct slice *stored,
+    size_t max_bytes, struct buffer *out, bool *more)
+{
+    enum body_fault fault = BODY_CORRUPT;
+    *more = false;
+    if (!reader->broken)
+        fault = reader->codec == JOB_CODEC_ZSTD
+            ? step_zstd(reader, stored, max_bytes, out, more)
+            : step_raw(reader, stored, max_bytes, out, more);
+    reader->broken = fault != BODY_OK;
+    return fault;
 }
 
 enum body_fault
 body_reader_feed(
     struct body_reader *reader, struct slice stored, struct buffer *out)
 {
-    enum body_fault fault = BODY_CORRUPT;
-    if (!reader->broken)
-        fault = reader->codec == JOB_CODEC_ZSTD
-            ? decompress(reader, stored, out)
-            : take_raw(reader, stored, out);
-    reader->broken = fault != BODY_OK;
-    return fault;
+    bool more;
+    return body_reader_step(reader, &stored, SIZE_MAX, out, &more);
 }
 
 enum body_fault

@@ -47,6 +47,12 @@ void body_reader_free(struct body_reader *reader);
 /* The next stored bytes; appends raw bytes to out. */
 enum body_fault body_reader_feed(struct body_reader *reader,
     struct slice stored, struct buffer *out) MUST_CHECK;
+/* The same in steps, for a loop that must not stand still: a few KB of stored
+ * bytes can be 31 MB. Takes from the front of *stored until about max_bytes
+ * were appended; *more tells whether to call again with what is left. */
+enum body_fault body_reader_step(struct body_reader *reader,
+    struct slice *stored, size_t max_bytes, struct buffer *out,
+    bool *more) MUST_CHECK;
 /* After the last part: everything was there and the hash fits. */
 enum body_fault body_reader_finish(struct body_reader *reader) MUST_CHECK;
 

@@ -191,6 +191,43 @@ sees_missing_and_additional_bytes(void **state)
     buffer_clear(&raw);
 }
 
+/* A few KB can be 31 MB: whoever has other things to do reads in steps. */
+static void
+reads_in_steps_of_bounded_size(void **state)
+{
+    const size_t most = 100000;
+    const size_t chunk = 64 * 1024; /* what the decoder hands out at once */
+    struct buffer raw = {0};
+    (void)state;
+    for (int noise = 0; noise < 2; noise++) {
+        struct buffer out = {0};
+        struct stored stored;
+        struct job_meta meta;
+        bool more = true;
+        unsigned steps = 0;
+        make_raw(&raw, 3000000, noise == 1);
+        if (noise == 0)
+            memset(raw.data, 'a', raw.len);
+        write_all(buffer_slice(&raw), 4096, 524288, &stored, &meta);
+        struct slice rest = buffer_slice(&stored.bytes);
+        struct body_reader *reader = body_reader_new(&meta);
+        while (more) {
+            size_t before = out.len;
+            assert_int_equal(
+                body_reader_step(reader, &rest, most, &out, &more), BODY_OK);
+            assert_true(out.len - before < most + chunk);
+            steps++;
+        }
+        assert_true(steps >= raw.len / (most + chunk));
+        assert_int_equal(body_reader_finish(reader), BODY_OK);
+        assert_true(slice_equal(buffer_slice(&out), buffer_slice(&raw)));
+        body_reader_free(reader);
+        buffer_clear(&out);
+        buffer_clear(&stored.bytes);
+    }
+    buffer_clear(&raw);
+}
+
 static void
 yields_no_more_than_was_promised(void **state)
 {
@@ -221,6 +258,7 @@ main(void)
         cmocka_unit_test(knows_the_hash_of_the_clients_bytes),
         cmocka_unit_test(sees_every_altered_byte),
         cmocka_unit_test(sees_missing_and_additional_bytes),
+        cmocka_unit_test(reads_in_steps_of_bounded_size),
         cmocka_unit_test(yields_no_more_than_was_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,168 @@
+/* The request, as it is stored, becomes the bytes that the client sent. */
+
+#include "worker/flight.h"
+
+#include "common/base/crash.h"
+#include "common/base/log.h"
+#include "common/job/body.h"
+#include "common/service/service.h"
+#include "worker/park.h"
+
+/* Unpacked and hashed in one turn of the loop: some 5 ms. */
+#define STEP_BYTES ((size_t)2 * 1024 * 1024)
+
+static void take_stored(struct flight *flight);
+
+void
+flight_corrupt(struct flight *flight)
+{
+    flight_set_error(flight, "corrupt_request",
+        "The stored request does not fit its checksum and was not sent. "
+        "Redis or its disk altered it; submit the job again.");
+    log_error("request_corrupt", LOG_TEXT("job", flight->result.id),
+        LOG_TEXT("tenant", flight->result.meta.tenant));
+    flight_end(flight, JOB_FAILED);
+}
+
+static void
+on_read_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    flight_read(arg);
+}
+
+static void
+on_next_step(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    take_stored(arg);
+}
+
+/* All stored bytes are in. */
+static void
+request_complete(struct flight *flight)
+{
+    enum body_fault fault = body_reader_finish(flight->reader);
+
+    body_reader_free(flight->reader);
+    flight->reader = NULL;
+    buffer_clear(&flight->part);
+    if (fault != BODY_OK)
+        flight_corrupt(flight);
+    else if (flight_is_fresh(flight))
+        flight_call(flight);
+    else
+        flight_verify(flight); /* too long ago: look again */
+}
+
+/* What is at hand of the stored form, a step at a time. */
+static void
+take_stored(struct flight *flight)
+{
+    bool more;
+
+    if (body_reader_step(flight->reader, &flight->rest, STEP_BYTES,
+            &flight->body, &more) != BODY_OK)
+        flight_corrupt(flight);
+    else if (more)
+        flight_soon(flight, on_next_step);
+    else if (flight->result.meta.parts == 0)
+        request_complete(flight);
+    else {
+        flight->next_part++;
+        flight_read(flight);
+    }
+}
+
+static void
+on_part(void *arg, enum queue_status status, struct slice bytes)
+{
+    struct flight *flight = arg;
+
+    if (!flight_operation_ended(flight))
+        return;
+    if (status == QUEUE_UNKNOWN) {
+        flight_try_later(flight, on_read_again);
+        return;
+    }
+    if (status != QUEUE_OK) {
+        flight_corrupt(flight);
+        return;
+    }
+    flight->tries = 0;
+    buffer_reset(&flight->part);
+    buffer_append_slice(&flight->part, bytes);
+    flight->rest = buffer_slice(&flight->part);
+    take_stored(flight);
+}
+
+void
+flight_read(struct flight *flight)
+{
+    const struct job_meta *meta = &flight->result.meta;
+
+    if (flight->body.len > 0 && flight->reader == NULL) {
+        flight_call(flight); /* read before, verified again */
+        return;
+    }
+    if (flight->reader == NULL)
+        flight->reader = body_reader_new(meta);
+    if (meta->parts == 0) {
+        flight->rest = buffer_slice(&flight->stored);
+        take_stored(flight);
+        return;
+    }
+    if (flight->next_part == meta->parts) {
+        request_complete(flight);
+        return;
+    }
+    if (queue_part_get(flight->worker->service->queue, flight->result.id,
+            flight->next_part, on_part, flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_read_again);
+}
+
+/* --- an answer that an earlier owner could not save ------------------ */
+
+static void
+on_parked_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    flight_read_parked(arg);
+}
+
+static void
+on_parked(void *arg, enum queue_status status, struct slice bytes)
+{
+    struct flight *flight = arg;
+    struct slice message;
+
+    flight->pending = false;
+    if (status == QUEUE_UNKNOWN) {
+        flight_try_later(flight, on_parked_again);
+        return;
+    }
+    if (status != QUEUE_OK ||
+        park_decode(bytes, &flight->result, &message) != 0) {
+        flight_corrupt(flight);
+        return;
+    }
+    crash_point("parked.read");
+    flight->parked = true;
+    buffer_append_slice(&flight->answer, message);
+    flight_save(flight);
+}
+
+void
+flight_read_parked(struct flight *flight)
+{
+    if (queue_parked_get(flight->worker->service->queue, flight->result.id,
+            on_parked, flight) == 0)
+        flight->pending = true;
+    else
+        flight_try_later(flight, on_parked_again);
+}
