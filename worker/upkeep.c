@@ -38,6 +38,7 @@ struct upkeep {
     bool tick_again;
     bool chores_asked;
     bool sweeping;
+    bool more_dead; /* letters past their time, beyond the last look */
     bool left; /* or stopped */
     unsigned ticks;
 };
@@ -317,22 +318,65 @@ on_swept(void *arg, enum store_status status, unsigned count, bool more)
     upkeep->sweeping = false;
     if (status == STORE_OK && count > 0)
         log_info("rows_past_retention", LOG_INT("count", count));
-    if (status == STORE_OK && more)
+    if (status == STORE_OK && (more || upkeep->more_dead))
         sweep(upkeep);
+}
+
+static void
+sweep_rows(struct upkeep *upkeep, int64_t dead_before_ms)
+{
+    const struct config *config = upkeep->worker->service->config;
+
+    store_sweep(upkeep->worker->service->store,
+        clock_wall_ms() - config->retention_ms, dead_before_ms, SWEEP_ROWS,
+        on_swept, upkeep);
+}
+
+/*
+ * The letters go first, as if somebody discarded them: a letter without its
+ * row could neither be shown nor replayed. Rows that are still marked as
+ * dead when no letter is past its time belong to no letter.
+ */
+static void
+on_old_dead(void *arg, enum queue_status status, const struct queue_dead *dead,
+    size_t count)
+{
+    struct upkeep *upkeep = arg;
+    struct queue *queue = upkeep->worker->service->queue;
+    int64_t before_ms = clock_wall_ms() -
+        upkeep->worker->service->config->dead_letter_retention_ms;
+    unsigned discarded = 0;
+
+    if (upkeep->left) {
+        upkeep->sweeping = false;
+        return;
+    }
+    for (size_t i = 0; status == QUEUE_OK && i < count; i++) {
+        if (dead[i].dead_ms >= before_ms)
+            continue;
+        if (queue_discard(queue, dead[i].id, dead[i].generation, NULL, NULL) ==
+            0)
+            discarded++;
+    }
+    upkeep->more_dead = discarded == SWEEP_ROWS;
+    if (discarded > 0)
+        log_info("dead_letters_past_retention", LOG_INT("count", discarded));
+    sweep_rows(upkeep, status == QUEUE_OK && discarded == 0 ? before_ms : 0);
 }
 
 static void
 sweep(struct upkeep *upkeep)
 {
-    const struct config *config = upkeep->worker->service->config;
-    int64_t now_ms = clock_wall_ms();
-    int64_t dead_ms = config->dead_letter_retention_ms;
+    const struct service *service = upkeep->worker->service;
 
     if (upkeep->sweeping || upkeep->left)
         return;
     upkeep->sweeping = true;
-    store_sweep(upkeep->worker->service->store, now_ms - config->retention_ms,
-        dead_ms > 0 ? now_ms - dead_ms : 0, SWEEP_ROWS, on_swept, upkeep);
+    if (service->config->dead_letter_retention_ms <= 0)
+        sweep_rows(upkeep, 0);
+    else if (queue_dead_list(service->queue, NULL, NULL, SWEEP_ROWS,
+                 on_old_dead, upkeep) != 0)
+        upkeep->sweeping = false;
 }
 
 /* --- timers ---------------------------------------------------------- */

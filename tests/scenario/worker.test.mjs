@@ -408,6 +408,26 @@ describe('trouble upstream', () => {
 describe('workers that come and go', () => {
   after(stopAll);
 
+  test('dead letters past their retention are gone everywhere', async () => {
+    const stack = await startStack();
+    const ids = [];
+    for (let i = 0; i < 3; i++) ids.push(await stack.submit('mock-400'));
+    await stack.waitAll(ids);
+    const list = async (path) =>
+      (await stack.call('GET', `/v1/dead-letters${path}`)).json.data.length;
+    await until(async () => await list('') === 3);
+    await stack.workers[0].stop();
+    await sleep(1100);
+    await stack.startWorker({ LONGHAUL_DEAD_LETTER_RETENTION: '1s' });
+    await until(async () => await list('') === 0, { what: 'no letter' });
+    assert.equal(await list('/groups'), 0);
+    const one = await stack.call('GET', `/v1/dead-letters/${ids[0]}`);
+    assert.equal(one.status, 404);
+    await until(async () => !(await stack.job(ids[0])).dead_letter);
+    assert.equal((await stack.job(ids[0])).status, 'failed');
+    await stopAll();
+  });
+
   test('two workers share real tickets and call once per job', async () => {
     const examples = (name) => readFileSync(
       new URL(`../../examples/${name}`, import.meta.url), 'utf8');
