@@ -51,16 +51,25 @@ export function watchHealth(t, programs) {
 }
 
 /**
- * A unix socket before Redis's. mode: 'open'; 'hold' (replies wait here);
- * 'mute' (connections are taken, nothing passes); 'closed' (refused).
+ * A unix socket before Redis's: { url, target, set(mode), snare, caught }.
+ * Modes: 'open'; 'mute' (connections are taken, nothing passes); 'closed'
+ * (refused). A reply that holds the words of `snare` waits here, with all
+ * that follows on that connection, until set('open').
  */
 export function redisProxy() {
   const path = join(tmpdir('longhaul-proxy-'), 'redis.sock');
   const pairs = new Set();
-  const proxy = { url: `unix://${path}`, target: null, mode: 'open' };
+  const proxy = { url: `unix://${path}`, target: null, mode: 'open',
+    snare: null, caught: false };
+  const snared = (data) => {
+    if (proxy.snare === null || !data.includes(proxy.snare)) return false;
+    proxy.snare = null;
+    proxy.caught = true;
+    return true;
+  };
   const pump = (from, to, pair, held) => {
     from.on('data', (data) => {
-      if (held()) pair.kept.push([to, data]);
+      if (held(data)) pair.kept.push([to, data]);
       else to.write(data);
     });
     const end = () => { pair.end(); };
@@ -70,11 +79,14 @@ export function redisProxy() {
   const server = createServer((client) => {
     if (proxy.mode === 'closed') { client.destroy(); return; }
     const redis = connect(proxy.target);
-    const pair = { kept: [],
+    const pair = { kept: [], snared: false,
       end: () => { pairs.delete(pair); client.destroy(); redis.destroy(); } };
     pairs.add(pair);
     pump(client, redis, pair, () => proxy.mode === 'mute');
-    pump(redis, client, pair, () => proxy.mode !== 'open');
+    pump(redis, client, pair, (data) => {
+      pair.snared ||= snared(data);
+      return pair.snared || proxy.mode === 'mute';
+    });
   });
   server.listen(path);
   server.unref();
@@ -84,6 +96,7 @@ export function redisProxy() {
       if (mode === 'closed') for (const pair of [...pairs]) pair.end();
       if (mode !== 'open') return;
       for (const pair of pairs) {
+        pair.snared = false;
         for (const [to, data] of pair.kept.splice(0)) to.write(data);
       }
     },
@@ -120,6 +133,12 @@ export function shim() {
       return Number(bytes.readBigInt64LE());
     },
   };
+}
+
+/** The process that owns the job now: a consumer's name holds its pid. */
+export async function ownerOf(redis, id) {
+  const own = await redisDo(redis, 'HGET', `${P}job:${id}`, 'own');
+  return own === null ? 0 : Number(/-(\d+)-[0-9a-f]+$/.exec(String(own))[1]);
 }
 
 /** Why there is no small disk here, or null. */
@@ -177,7 +196,8 @@ export function calls(stack) {
  * by a program that is not ours. */
 export async function rows(stack) {
   const path = stack.env.LONGHAUL_STORE_URL.slice('sqlite:'.length);
-  const { stdout } = await promisify(execFile)('python3', ['-c', `
+  const [command, ...words] = [...stack.enter, 'python3'];
+  const { stdout } = await promisify(execFile)(command, [...words, '-c', `
 import json, sqlite3, sys
 db = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)
 print(json.dumps(db.execute('SELECT id, generation, state FROM job')
@@ -206,7 +226,7 @@ export async function assertOnce(stack, ids, timeoutMs = 20_000) {
   const seen = calls(stack);
   for (const job of jobs) {
     assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
-    assert.equal(job.takeovers, 0, 'taken over');
+    assert.equal(job.unknown_calls, 0, 'taken over');
     assert.equal(job.attempts, 1);
     assert.equal(seen.get(job.id), 1, 'calls');
   }

@@ -12,14 +12,15 @@ const ready = (program) => until(
 
 /**
  * Options: workers (how many, 1), fake (arguments of the simulator), env (of
- * every program), workerEnv, redis (options of startRedis).
+ * every program), workerEnv, redis (options of startRedis), enter (words
+ * before every program but Redis and the simulator).
  *
  * Returns { redis, claude, submitter, status, workers, dir, env,
- * startWorker(env), post(body, headers), submit(model, more), job(id),
+ * start(name, env), startWorker(env), post(body, headers), submit(model, more), job(id),
  * result(id), wait(id, ms), waitAll(ids, ms), call(method, path, body) }.
  */
 export async function startStack({ workers = 1, fake = [], env = {},
-  workerEnv = {}, redis: redisOptions = {} } = {}) {
+  workerEnv = {}, redis: redisOptions = {}, enter = [] } = {}) {
   const dir = tmpdir();
   const redis = await startRedis(redisOptions);
   const claude = await startFakeClaude({ args: fake });
@@ -29,12 +30,13 @@ export async function startStack({ workers = 1, fake = [], env = {},
     LONGHAUL_STATUS_LISTEN: '127.0.0.1:0',
     LONGHAUL_WORKER_LISTEN: '127.0.0.1:0', ...env };
   const start = async (name, more = {}) => {
-    const program = await startProcess(bin(name), {
-      args: ['--die-with-parent'], env: { ...all, ...more }, cwd: dir,
+    const [command, ...words] = [...enter, bin(name)];
+    const program = await startProcess(command, { name,
+      args: [...words, '--die-with-parent'], env: { ...all, ...more }, cwd: dir,
       waitFor: /^ready (http:\S+)$/m });
     return Object.assign(program, { url: program.match[1] });
   };
-  const stack = { redis, claude, dir, env: all, workers: [] };
+  const stack = { redis, claude, dir, enter, env: all, workers: [], start };
   stack.startWorker = async (more = {}) => {
     const worker = await start('longhaul-worker', {
       ANTHROPIC_BASE_URL: claude.url, LONGHAUL_JOB_HEADER: 'x-longhaul-job',
