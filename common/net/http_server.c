@@ -197,6 +197,7 @@ void
 http_server_drain(
     struct http_server *server, void (*on_drained)(void *arg), void *arg)
 {
+    static const struct timeval drain_tick = {0, 200000};
     struct http_conn *conn, *next;
 
     if (server->draining)
@@ -207,9 +208,15 @@ http_server_drain(
     server->drained_arg = arg;
     for (conn = TAILQ_FIRST(&server->idle); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, link);
-        if (!http_conn_has_input(conn))
+        if (http_conn_has_input(conn))
+            continue;
+        if (http_conn_is_fresh(conn))
+            conn->deadline_ms = clock_mono_ms() + HTTP_FRESH_MS;
+        else
             http_conn_kill(conn);
     }
+    if (server->ticking)
+        event_add(&server->tick, &drain_tick);
     http_server_wake(server);
 }
 
@@ -219,7 +226,7 @@ http_server_evict(struct http_server *server)
     struct http_conn *conn = TAILQ_FIRST(&server->idle);
 
     for (int i = 0; i < EVICT_TRIES && conn != NULL; i++) {
-        if (!http_conn_has_input(conn)) {
+        if (!http_conn_has_input(conn) && !http_conn_is_fresh(conn)) {
             http_conn_kill(conn);
             return true;
         }

@@ -102,7 +102,9 @@ void http_server_mount(
 int http_server_listen(struct http_server *server, const char *address,
     bool shared, const char **error) MUST_CHECK;
 /* Stops accepting, closes idle connections, answers what is in flight with
- * Connection: close. on_drained runs once, from the loop. */
+ * Connection: close. Who connected within the last second has one more to
+ * send a request: else a restart would fail whoever just came. on_drained
+ * runs once, from the loop. */
 void http_server_drain(
     struct http_server *server, void (*on_drained)(void *arg), void *arg);
 /* Closes everything; handlers' on_gone callbacks run. Not from inside a

@@ -30,6 +30,15 @@ http_conn_has_input(const struct http_conn *conn)
     return recv(conn->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* An idle connection's deadline tells since when it is idle. */
+bool
+http_conn_is_fresh(const struct http_conn *conn)
+{
+    int64_t since_ms = conn->deadline_ms - conn->server->limits.idle_timeout_ms;
+
+    return conn->fresh && clock_mono_ms() - since_ms < HTTP_FRESH_MS;
+}
+
 static bool
 conn_is_backed_up(const struct http_conn *conn)
 {
@@ -114,6 +123,7 @@ static void
 conn_begin_request(struct http_conn *conn)
 {
     conn->req = http_request_new(conn);
+    conn->fresh = false;
     conn->state = CONN_HEAD;
     conn->deadline_ms =
         clock_mono_ms() + conn->server->limits.header_deadline_ms;
@@ -476,6 +486,7 @@ http_conn_open(struct http_server *server, int fd, bool refuse)
     conn->fd = fd;
     conn->state = CONN_IDLE;
     conn->idle = true;
+    conn->fresh = true;
     conn->deadline_ms = clock_mono_ms() + server->limits.idle_timeout_ms;
     event_assign(&conn->on_readable, server->base, fd, EV_READ | EV_PERSIST,
         on_readable, conn);

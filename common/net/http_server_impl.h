@@ -60,6 +60,7 @@ struct http_conn {
     int fd;
     enum conn_state state;
     bool idle; /* on the idle list, else on the busy list */
+    bool fresh; /* no byte has come yet */
     bool eof; /* the client has ended its side */
     bool linger; /* the client may still be sending */
     bool queued; /* on the run queue */
@@ -68,6 +69,10 @@ struct http_conn {
 };
 
 TAILQ_HEAD(http_conn_list, http_conn);
+
+/* So long a client may take between connecting and its first byte before it
+ * counts as one that has nothing to say. */
+#define HTTP_FRESH_MS 1000
 
 struct http_param {
     struct slice name;
@@ -182,6 +187,8 @@ void http_conn_tick(struct http_conn *conn, int64_t now_ms);
 /* Whether bytes lie in its socket: a request that is not yet read is not
  * dropped. */
 bool http_conn_has_input(const struct http_conn *conn);
+/* Whether the client has just connected: its request is on the way. */
+bool http_conn_is_fresh(const struct http_conn *conn);
 size_t http_conn_out_len(const struct http_conn *conn);
 void http_conn_write(struct http_conn *conn, const void *data, size_t len);
 

@@ -755,7 +755,7 @@ on_drained(void *arg)
 static void
 draining_answers_what_is_in_flight(void **state)
 {
-    struct peer idle, busy, late;
+    struct peer idle, busy, late, later;
     struct peer_reply reply;
 
     (void)state;
@@ -764,12 +764,17 @@ draining_answers_what_is_in_flight(void **state)
     http_fixture_dial(&busy);
     peer_send_text(&busy, "GET /later HTTP/1.1\r\n" HOST "\r\n");
     http_fixture_wait(&http_fixture.later_count, 1);
+    /* Has connected, and asks a moment after the end began. */
+    http_fixture_dial(&later);
+    http_fixture_turn_for(20);
     /* Has connected and asked, but nobody has looked yet. */
     http_fixture_dial(&late);
     assert_int_equal(
         peer_try_send(&late, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 40), 40);
     http_server_drain(http_fixture.server, on_drained, &http_fixture);
     peer_wait_eof(&idle);
+    expect(&later, "GET /hello HTTP/1.1\r\n" HOST "\r\n", 200, "hello");
+    peer_wait_eof(&later);
     peer_reply(&late, false, &reply);
     assert_int_equal(reply.status, 200);
     assert_string_equal(peer_header(&reply, "Connection"), "close");
@@ -786,6 +791,7 @@ draining_answers_what_is_in_flight(void **state)
     peer_close(&idle);
     peer_close(&busy);
     peer_close(&late);
+    peer_close(&later);
 }
 
 static void
