@@ -187,7 +187,7 @@ refuse_early(struct submitter *owner, struct http_request *req)
     struct service *service = owner->service;
     if (refuse_too_large(owner, req, service->config->max_body_bytes))
         return true;
-    if (service_not_ready(service) != NULL) {
+    if (service_cannot_serve(service) != NULL) {
         submit_refuse(owner, req, 503, "not_ready",
             "The queue cannot take jobs at this moment.", 1);
         return true;

@@ -18,6 +18,7 @@
 
 #define EXIT_INTERRUPTED 130
 #define FLUSH_MS 200
+#define EARLY_MS 500
 
 /* --- opening --- */
 
@@ -334,6 +335,38 @@ set_up_crash(int *exit_code)
     return why != NULL || listed ? -1 : 0;
 }
 
+static void
+on_early_tick(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    (void)arg;
+}
+
+/*
+ * Several processes may share the port, and the kernel gives each its part of
+ * the connections from the moment it listens: one that does not know its
+ * Redis yet would refuse what the others take. A Redis that is away must not
+ * keep health unanswered, hence the limit.
+ */
+static void
+await_ready(struct service *service)
+{
+    static const struct timeval step = {0, 5000};
+    int64_t end_ms = clock_mono_ms() + EARLY_MS;
+    struct event *tick;
+    if (service->redis == NULL)
+        return;
+    tick = event_new(service->base, -1, EV_PERSIST, on_early_tick, NULL);
+    event_add(tick, &step);
+    while (service_not_ready(service) != NULL && clock_mono_ms() < end_ms &&
+        !service->draining && !service->state->ended)
+        event_base_loop(service->base, EVLOOP_ONCE);
+    event_free(tick);
+    if (service->draining)
+        service->state->ended = true; /* nothing is there to drain */
+}
+
 struct service *
 service_start(int *argc, char **argv, const struct service_program *program,
     int *exit_code)
@@ -367,6 +400,7 @@ service_start(int *argc, char **argv, const struct service_program *program,
     if (open_loop(service) != 0 || open_store(service) != 0)
         goto fail;
     open_queue(service);
+    await_ready(service);
     if (open_http(service) != 0)
         goto fail;
     return service;

@@ -75,8 +75,9 @@ struct service {
 };
 
 /*
- * Reads flags and configuration, opens everything and begins to listen; no
- * callback runs before service_run(). Flags that name settings are taken out
+ * Reads flags and configuration, opens everything, waits up to half
+ * a second for Redis and the marker, and begins to listen; no callback of the
+ * program's runs before service_run(). Flags that name settings are taken out
  * of argv; one that is left is an error. --help, --version, --check (reads
  * and checks the configuration) and --health (asks the running program's
  * /readyz) end here. Returns NULL when the program is to exit with
@@ -131,6 +132,9 @@ void service_release(struct service *service);
  * or valid until the loop turns).
  */
 const char *service_not_ready(struct service *service);
+/* The same for a request that has arrived: draining does not matter, since
+ * what has arrived is still served. */
+const char *service_cannot_serve(struct service *service);
 /* A further condition: returns NULL or why not. At most 8. Shown by
  * /readyz?verbose under `name`. */
 void service_add_check(struct service *service, const char *name,

@@ -93,15 +93,26 @@ run_check(
     return 1;
 }
 
-const char *
-service_not_ready(struct service *service)
+static const char *
+first_problem(struct service *service, size_t i)
 {
     const char *name;
     const char *problem = NULL;
-    size_t i = 0;
     while (problem == NULL && run_check(service, i, &name, &problem))
         i++;
     return problem;
+}
+
+const char *
+service_not_ready(struct service *service)
+{
+    return first_problem(service, 0);
+}
+
+const char *
+service_cannot_serve(struct service *service)
+{
+    return first_problem(service, 1); /* behind check_draining */
 }
 
 /* --- routes --- */
