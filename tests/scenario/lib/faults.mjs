@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readFileSync, readdirSync, readSync,
+import { closeSync, existsSync, openSync, readFileSync, readdirSync,
+  readlinkSync, readSync,
   writeFileSync, writeSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -163,10 +164,19 @@ export async function smallDisk(size) {
     inside: (name) => join('/proc', String(holder.pid), 'root', dir, name) };
 }
 
-/** Open descriptors and resident bytes, or null when not ours to see. */
-export function resources(pid) {
+/** Open descriptors and resident bytes, or null when not ours to see. What
+ * is connected to `port` does not count: kept connections are a pool. */
+export function resources(pid, port) {
+  const pooled = new Set(readFileSync(`/proc/${pid}/net/tcp`, 'utf8')
+    .split('\n').slice(1).map((line) => line.trim().split(/\s+/))
+    .filter((fields) => parseInt(fields[2]?.split(':')[1], 16) === port)
+    .map((fields) => `socket:[${fields[9]}]`));
+  const nameOf = (fd) => {
+    try { return readlinkSync(`/proc/${pid}/fd/${fd}`); } catch { return null; }
+  };
   try {
-    const fds = readdirSync(`/proc/${pid}/fd`).length;
+    const fds = readdirSync(`/proc/${pid}/fd`).map(nameOf)
+      .filter((name) => name !== null && !pooled.has(name)).length;
     const pages = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1];
     return { fds, rss: Number(pages) * 4096 };
   } catch (error) {
