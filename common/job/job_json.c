@@ -145,8 +145,11 @@ on_member(void *arg, const struct json_member *member, struct slice key_raw,
     (void)key_raw;
     if (reading->bad || member->key_too_long)
         return;
+    /* Most keys have one letter and differ in it. */
     while (i < reading->count &&
-        !slice_equal_text(member->key, reading->fields[i].key))
+        (member->key.len == 0 ||
+            member->key.data[0] != reading->fields[i].key[0] ||
+            !slice_equal_text(member->key, reading->fields[i].key)))
         i++;
     if (i == reading->count) {
         reading->bad = reading->on_other != NULL &&

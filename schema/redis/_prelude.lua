@@ -33,8 +33,11 @@ local function stream(queue, str)
   return P .. 'q:' .. queue
 end
 
--- For long-polls; costs little when nobody listens.
+-- For long-polls; a script asks once whether anybody listens.
+local listeners
 local function say(id, ver, st)
+  listeners = listeners or call('PUBSUB', 'NUMSUB', P .. 'ev')[2]
+  if listeners == 0 then return end
   call('PUBLISH', P .. 'ev', id .. ' ' .. ver .. ' ' .. st)
 end
 

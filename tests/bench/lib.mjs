@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { bin, root, sleep, startFakeClaude, startProcess, startRedis, tmpdir,
   until } from '../scenario/lib/index.mjs';
@@ -113,7 +113,7 @@ export async function startInstallation({ submitter = false, status = false,
   all.startWorker = () => startProgram('longhaul-worker', settings);
   await markInstallation(all);
   if (submitter) all.submitter = await startProgram('longhaul-submitter', settings);
-  if (status && existsSync(bin('longhaul-status'))) all.status = await startProgram('longhaul-status', settings);
+  if (status) all.status = await startProgram('longhaul-status', settings);
   if (worker) all.worker = await all.startWorker();
   for (const server of [all.submitter, all.status].filter(Boolean)) {
     await until(async () => (await fetch(`${server.url}/readyz`)).ok,
