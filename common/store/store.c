@@ -13,6 +13,9 @@
 #include "common/store/store_lane.h"
 #include "common/store/store_ops.h"
 
+/* Nothing beside the seconds that an answer of Claude's takes. */
+#define LINGER_US 2000
+
 struct store {
     const struct store_ops *ops;
     char *where;
@@ -194,6 +197,7 @@ start(struct store *store, struct event_base *base)
     writes.run = run_writes;
     writes.idle = run_idle;
     writes.max_group = STORE_GROUP_ROWS;
+    writes.linger_us = LINGER_US;
     store->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert(store->wake_fd >= 0);
     store->on_wake =

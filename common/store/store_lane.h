@@ -22,6 +22,9 @@ struct store_lane_work {
     void (*done)(void *done_arg, struct store_work *const *group, size_t count);
     void *done_arg;
     size_t max_group; /* <= STORE_GROUP_ROWS */
+    /* How long to wait for more before a group, if the last one had more than
+     * one item; microseconds, 0: not at all. */
+    unsigned linger_us;
 };
 
 struct store_lane;
