@@ -92,8 +92,6 @@ queue_call_script(struct queue_call *call, struct redis *redis,
 {
     struct slice argv[QUEUE_ARGS_MAX + 1];
 
-    call->script = queue_script(script)->name;
-    crash_point_at(call->script, ".before");
     argv[0] = slice_of(QUEUE_PREFIX);
     memcpy(argv + 1, args->slices, args->count * sizeof(argv[0]));
     return queue_call_argv(call, redis, script, args->count + 1, argv);
@@ -103,6 +101,8 @@ int
 queue_call_argv(struct queue_call *call, struct redis *redis,
     enum queue_script script, size_t argc, const struct slice *argv)
 {
+    call->script = queue_script(script)->name;
+    crash_point_at(call->script, ".before");
     if (redis_eval(redis, queue_script(script), on_redis_reply, call, 1, argc,
             argv) != 0) {
         memory_free(call);

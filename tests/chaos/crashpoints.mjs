@@ -68,21 +68,28 @@ class Sweep {
     const { at, load } = this;
     const script = point.split('.')[0];
     if (script === 'recover') {
-      await load.one({ model: 'mock-ok' });
-      at.proxy.set('worker1-redis', { cut_replies: 2 });
-      for (let i = 0; i < 10; i++) { await load.one({}); await sleep(100); }
+      for (let i = 0; i < 40; i++) {
+        at.proxy.set('worker1-redis', { cut_replies: i % 4 === 0 ? 1 : 0 });
+        await load.one({});
+        await sleep(100);
+      }
       at.proxy.set('worker1-redis', { cut_replies: 0 });
     } else if (script === 'reap') {
       await at.spawn('worker2');
       await at.ready('worker2');
       for (let i = 0; i < 4; i++) await load.one({ model: 'mock-slow-200ms' });
       await at.kill('worker2');
-    } else if (script === 'leave' || script === 'release') {
+    } else if (script === 'release') { // what a paused pool hands back
+      await at.mode({ error_rate: 1, status: 401 });
+      for (let i = 0; i < 5; i++) await load.one({});
+      await sleep(2000);
+      await this.injector.calm();
+    } else if (script === 'leave') {
       for (let i = 0; i < 3; i++) await load.one({ model: 'mock-slow-3s' });
       await sleep(200);
       at.signal('worker1', 'SIGTERM');
     } else if (script === 'park') {
-      const full = this.injector.busy_store({ ms: 8000 });
+      const full = this.injector.inject({ kind: 'busy_store', ms: 8000 });
       for (let i = 0; i < 4; i++) await load.one({ model: 'mock-ok' });
       await full;
     } else if (script === 'hold') {
@@ -111,7 +118,7 @@ class Sweep {
   /** For "parked.read": answers parked, both workers dead, the store
    * free again. */
   async leaveParked() {
-    const full = this.injector.busy_store({ ms: 8000 });
+    const full = this.injector.inject({ kind: 'busy_store', ms: 8000 });
     for (let i = 0; i < 4; i++) await this.load.one({ model: 'mock-ok' });
     await sleep(7000);
     await this.at.kill('worker1');
@@ -124,8 +131,10 @@ class Sweep {
     const name = PROCESS[programs[0]];
     if (point === 'parked.read') await this.leaveParked();
     else await at.kill(name);
+    // What an earlier point left closed would keep this one from being reached.
+    await at.redisCli('DEL', 'lh:{0}:hold');
     const up = await at.spawn(name, { LONGHAUL_CRASH_AT: point,
-      ...(/^(release|leave)/.test(point) ? { LONGHAUL_GRACE: '1s' } : {}) });
+      ...(/^leave/.test(point) ? { LONGHAUL_GRACE: '1s' } : {}) });
     const program = up ? at.programs.get(name) : null;
     const work = up ? (async () => {
       await this.traffic();
@@ -134,7 +143,7 @@ class Sweep {
         await this.requests();
       }
     })() : Promise.resolve();
-    const limit = sleep(/^(reap|park|hold)/.test(point)
+    const limit = sleep(/^(reap|park|hold|recover|release)/.test(point)
       ? 14_000 : 6000);
     const died = up ? await Promise.race([program.exited
       .then(({ signal }) => signal === 'SIGKILL'), limit.then(() => false)]) : true;
@@ -145,7 +154,7 @@ class Sweep {
   }
 }
 
-const prefix = process.argv[2] ?? '';
+const wanted = (process.argv[2] ?? '').split(','); // beginnings of names
 const dir = tmpdir('longhaul-points-');
 const store = smallDisk(dir);
 const log = new Log(join(dir, 'events.jsonl'));
@@ -160,11 +169,12 @@ await at.start();
 await at.kill('worker2');
 load.running = true;
 const sweep = new Sweep(at, load, injector);
-// An open breaker stops everything else for a while, so that comes last.
-const isHold = ({ point }) => point.startsWith('hold');
+// An open breaker and a paused pool stop everything else for a while, so that
+// comes last.
+const isHold = ({ point }) => /^(hold|release)/.test(point);
 const points = crashPoints();
 for (const entry of [...points.filter((e) => !isHold(e)), ...points.filter(isHold)]) {
-  if (!entry.point.startsWith(prefix)) continue;
+  if (!wanted.some((name) => entry.point.startsWith(name))) continue;
   const died = await sweep.one(entry);
   count++;
   console.log(`${died ? 'died' : 'MISSED'} ${entry.point}`);
