@@ -226,6 +226,10 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     bool failed = outcome->info->breaker_counts;
     char scope[JOB_BUCKET_MAX + 80];
 
+    /* Sent before it opened: sixty calls that fail at once are one opening,
+     * not seven that double the time each. */
+    if (!flight->probe && holds_is_broken(worker->holds, flight->bucket))
+        return;
     breaker_record(breaker, clock_mono_ms(), !failed);
     if (flight->probe && !failed &&
         outcome->info->verdict != OUTCOME_PAUSE_POOL)

@@ -123,6 +123,17 @@ bucket_gate(const struct holds *holds, const char *bucket, int64_t now_ms)
     return gate_of(holds, scope, now_ms);
 }
 
+bool
+holds_is_broken(const struct holds *holds, const char *bucket)
+{
+    char scope[JOB_BUCKET_MAX + 80];
+    const struct hold *hold;
+
+    holds_bucket_scope(holds, bucket, scope, sizeof(scope));
+    hold = find(holds, scope);
+    return hold != NULL && strcmp(hold->kind, "open") == 0;
+}
+
 static void
 judge_bucket(const struct holds *holds, struct slice buckets, int64_t now_ms,
     struct holds_verdict *verdict)

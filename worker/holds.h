@@ -32,6 +32,10 @@ void holds_bucket_scope(
     const struct holds *holds, const char *bucket, char *out, size_t size);
 void holds_pool_scope(const struct holds *holds, char *out, size_t size);
 
+/* Whether the bucket's breaker is open, or half-open: what still comes in of
+ * calls that are no probes was sent before. */
+bool holds_is_broken(const struct holds *holds, const char *bucket);
+
 enum holds_answer {
     HOLDS_GO, /* claim */
     HOLDS_FALLBACK, /* claim, and call the first fallback model */

@@ -384,6 +384,11 @@ describe('trouble upstream', () => {
       const late = stack.claude.ends().slice(before)
         .filter((line) => line.t_ms > opened() + 1000);
       assert.deepEqual(late, [], 'nothing more than a second after it opened');
+      const openings = stack.workers.flatMap((w) => w.stderr().split('\n'))
+        .filter((l) => /"hold_set"/.test(l) && /"kind":"open"/.test(l));
+      for (const line of openings) {
+        assert.ok(JSON.parse(line).for_ms <= 5000, 'one burst, one opening');
+      }
       await stack.claude.mode({ outage: false });
       const jobs = await stack.waitAll(ids, 40_000);
       assert.ok(jobs.every((job) => job.status === 'succeeded'));

@@ -94,12 +94,30 @@ a_tick_replaces_what_was_known(void **state)
     holds_free(holds);
 }
 
+static void
+calls_from_before_an_opening_are_known(void **state)
+{
+    struct holds *holds = holds_new("p");
+
+    (void)state;
+    assert_false(holds_is_broken(holds, "a"));
+    holds_set(holds, "bucket:p/a", "limited", 5000, 0);
+    assert_false(holds_is_broken(holds, "a"));
+    holds_set(holds, "bucket:p/a", "open", 5000, 0);
+    assert_true(holds_is_broken(holds, "a"));
+    assert_false(holds_is_broken(holds, "b"));
+    holds_clear(holds, "bucket:p/a");
+    assert_false(holds_is_broken(holds, "a"));
+    holds_free(holds);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_hold_stops_what_it_names_and_nothing_else),
         cmocka_unit_test(a_tick_replaces_what_was_known),
+        cmocka_unit_test(calls_from_before_an_opening_are_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
