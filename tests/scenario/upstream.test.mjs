@@ -8,7 +8,8 @@ import { createSecureServer } from 'node:http2';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { freePort, startStack, stopAll, tmpdir } from './lib/index.mjs';
+import { freePort, startStack, stopAll, tmpdir, until }
+  from './lib/index.mjs';
 
 const FAST = { LONGHAUL_RETRY_BASE: '20ms', LONGHAUL_RETRY_CAP: '100ms' };
 const MESSAGE = JSON.stringify({ id: 'msg_1', type: 'message',
@@ -50,13 +51,15 @@ describe('TLS', () => {
     async () => {
       const worker = await stack.startWorker(
         { ...FAST, ANTHROPIC_BASE_URL: url() });
-      const job = await stack.wait(await stack.submit('claude-haiku-5-5',
-        { longhaul: { expires_in: 2 } }), 20_000);
-      assert.equal(job.status, 'expired');
-      assert.equal(job.error.class, 'tls');
+      const id = await stack.submit('claude-haiku-5-5');
+      await until(async () => (await stack.job(id)).error?.class === 'tls',
+        { what: 'the refusal' });
+      await stack.call('POST', `/v1/jobs/${id}/cancel`);
+      const job = await stack.wait(id);
+      await worker.stop();
+      assert.equal(job.status, 'canceled');
       assert.equal(job.unknown_calls, 0);
       assert.deepEqual(seen.versions, []);
-      await worker.stop();
     });
 
   test('with LONGHAUL_CA_FILE it is trusted, and HTTP/2 carries many calls',
@@ -130,10 +133,13 @@ describe('peers that break the wire', () => {
       ['http://no-such-host.invalid', 'dns']]) {
       const stack = await startStack({
         workerEnv: { ...FAST, ANTHROPIC_BASE_URL: url } });
-      const job = await stack.wait(await stack.submit('claude-haiku-5-5',
-        { longhaul: { expires_in: 1, max_attempts: 1 } }));
-      assert.equal(job.status, 'expired');
-      assert.equal(job.error.class, cause);
+      const id = await stack.submit('claude-haiku-5-5',
+        { longhaul: { max_attempts: 1 } });
+      await until(async () => (await stack.job(id)).error?.class === cause,
+        { what: cause });
+      await stack.call('POST', `/v1/jobs/${id}/cancel`);
+      const job = await stack.wait(id);
+      assert.equal(job.status, 'canceled');
       assert.equal(job.attempts, 0);
       assert.equal(job.unknown_calls, 0);
       await stopAll();
