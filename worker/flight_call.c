@@ -196,6 +196,9 @@ static void
 hold(struct worker *worker, const char *scope, const char *kind, int64_t for_ms,
     const char *reason)
 {
+    /* Of hundreds of calls that fail as one, the first says it. */
+    if (holds_cover(worker->holds, scope, kind, for_ms, clock_mono_ms()))
+        return;
     holds_set(worker->holds, scope, kind, for_ms, clock_mono_ms());
     if (queue_hold_set(worker->service->queue, scope, kind, for_ms, reason,
             strcmp(kind, "open") == 0, NULL, NULL) != 0)

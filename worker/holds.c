@@ -6,6 +6,8 @@
 #include "common/base/memory.h"
 
 #define HOLDS_MAX 128
+/* Calls that are refused as one ask for pauses that differ by as little. */
+#define PAUSE_SLACK_MS 1000
 #define FOREVER INT64_MAX
 
 struct hold {
@@ -79,6 +81,20 @@ holds_clear(struct holds *holds, const char *scope)
 
     if (hold != NULL)
         *hold = holds->hold[--holds->count];
+}
+
+bool
+holds_cover(const struct holds *holds, const char *scope, const char *kind,
+    int64_t for_ms, int64_t now_ms)
+{
+    const struct hold *hold = find(holds, scope);
+    bool same = hold != NULL && strcmp(hold->kind, kind) == 0;
+    int64_t slack_ms = same && strcmp(kind, "paused") == 0 ? PAUSE_SLACK_MS : 0;
+
+    if (hold == NULL || hold->until_ms <= now_ms)
+        return false;
+    return hold->until_ms == FOREVER ||
+        (for_ms >= 0 && hold->until_ms + slack_ms >= now_ms + for_ms);
 }
 
 void

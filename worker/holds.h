@@ -26,6 +26,11 @@ void holds_replace(struct holds *holds, const struct queue_hold *list,
 void holds_set(struct holds *holds, const char *scope, const char *kind,
     int64_t for_ms, int64_t now_ms);
 void holds_clear(struct holds *holds, const char *scope);
+/* Whether a hold runs on the scope that ends no sooner than this one would
+ * (a pause: within a second of it). Setting it would say nothing new, or
+ * lose the longer one. */
+bool holds_cover(const struct holds *holds, const char *scope, const char *kind,
+    int64_t for_ms, int64_t now_ms);
 
 /* Scope names: "bucket:POOL/BUCKET" and "pool:POOL". */
 void holds_bucket_scope(

@@ -74,6 +74,41 @@ each_hold_stops_what_it_names_and_nothing_else(void **state)
 }
 
 static void
+a_hold_that_runs_longer_is_kept(void **state)
+{
+    static const struct {
+        const char *kind;
+        int64_t for_ms; /* from 1,000 */
+        const char *next;
+        int64_t next_ms; /* from 2,000 */
+        bool covered;
+    } cases[] = {
+        {"limited", 5000, "limited", 4000, true},
+        {"limited", 5000, "limited", 4001, false},
+        {"limited", 5000, "open", 3000, true},
+        {"limited", 1000, "limited", 1, false},
+        {"open", 5000, "limited", 3000, true},
+        {"open", 5000, "limited", 9000, false},
+        {"paused", 5000, "paused", 4500, true},
+        {"paused", 5000, "paused", 5001, false},
+        {"paused", -1, "paused", 60000, true},
+        {"paused", 5000, "paused", -1, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct holds *holds = holds_new("p");
+
+        assert_false(holds_cover(holds, "x", "open", 1, 1000));
+        holds_set(holds, "x", cases[i].kind, cases[i].for_ms, 1000);
+        assert_int_equal(
+            holds_cover(holds, "x", cases[i].next, cases[i].next_ms, 2000),
+            cases[i].covered);
+        holds_free(holds);
+    }
+}
+
+static void
 a_tick_replaces_what_was_known(void **state)
 {
     const struct queue_hold told = {
@@ -116,6 +151,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_hold_stops_what_it_names_and_nothing_else),
+        cmocka_unit_test(a_hold_that_runs_longer_is_kept),
         cmocka_unit_test(a_tick_replaces_what_was_known),
         cmocka_unit_test(calls_from_before_an_opening_are_known),
     };
