@@ -295,16 +295,16 @@ export async function longpoll() {
 /* --- a long queue ------------------------------------------------------------------- */
 
 /** Submit and claim rate beside what waits already: rounds that add as many
- * jobs as they take. */
+ * jobs as they take; many, because each is short. The first one warms up. */
 async function ratesBeside(all, body) {
   const jobs = size(5000);
   const rounds = [];
-  for (let i = 0; i < Math.max(runs, 3) + 2; i++) {
+  for (let i = 0; i < 4 * runs + 1; i++) {
     const submit = await measure('load', 'submit', '--to', all.submitter.to,
       '--connections', 64, '--requests', jobs, '--body', body);
     const claim = await measure('claim', '--redis', all.redis.url, '--queue',
       'standard:other', '--jobs', jobs);
-    rounds.push({ submit: submit.rate, claim: claim.rate });
+    if (i > 0) rounds.push({ submit: submit.rate, claim: claim.rate });
   }
   return { submit: medianOf(rounds, (r) => r.submit),
     claim: medianOf(rounds, (r) => r.claim),
@@ -331,7 +331,7 @@ export async function million() {
   await sleep(1000);
   const before = await ratesBeside(all, body);
   await fill(many - few);
-  await sleep(2000);
+  await sleep(5000);
   const bytesPerJob = (await redisBytes(all.db) - empty) /
     await all.db.ask('ZCARD', `${prefix}ids`);
   const after = await ratesBeside(all, body);
