@@ -46,7 +46,7 @@ export function watchHealth(t, programs) {
     t.diagnostic(`health: ${times.length} answers, p99 ${p99.toFixed(1)} ms, `
       + `longest ${times.at(-1).toFixed(1)} ms`);
     assert.equal(wrong, null);
-    assert.ok(times.length > 10);
+    assert.ok(times.length > 0);
     assert.ok(p99 < 500, `p99 of health is ${p99} ms`);
   } };
 }
