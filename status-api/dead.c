@@ -1,4 +1,5 @@
 #include "status-api/dead.h"
+#include "status-api/put.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -186,26 +187,6 @@ dead_entry_is_valid(struct slice entry)
 }
 
 /* --- JSON ---------------------------------------------------------------- */
-
-/* "" is null. */
-static void
-put_text(struct buffer *out, const char *key, const char *text)
-{
-    buffer_printf(out, ",\"%s\":", key);
-    if (text[0] == '\0')
-        buffer_append_text(out, "null");
-    else
-        buffer_append_json(out, slice_of(text));
-}
-
-static void
-put_time(struct buffer *out, const char *key, int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_SIZE] = "";
-    if (wall_ms > 0)
-        clock_format_ms(wall_ms, text);
-    put_text(out, key, text);
-}
 
 static void
 put_error(struct buffer *out, const struct job_error *error)

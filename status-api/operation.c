@@ -1,4 +1,5 @@
 #include "status-api/operation.h"
+#include "status-api/put.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,25 +20,6 @@ operation_action_name(unsigned action)
 }
 
 /* --- the document -------------------------------------------------------- */
-
-static void
-put_text(struct buffer *out, const char *key, const char *text)
-{
-    buffer_printf(out, ",\"%s\":", key);
-    if (text[0] == '\0')
-        buffer_append_text(out, "null");
-    else
-        buffer_append_json(out, slice_of(text));
-}
-
-static void
-put_time(struct buffer *out, const char *key, int64_t wall_ms)
-{
-    char text[CLOCK_TEXT_SIZE] = "";
-    if (wall_ms > 0)
-        clock_format_ms(wall_ms, text);
-    put_text(out, key, text);
-}
 
 static void
 put_count(struct buffer *out, const char *key, uint64_t value)
