@@ -93,6 +93,7 @@ struct submit {
     /* the job that is there already */
     char existing[ID_SIZE];
     bool replayed; /* by its Idempotency-Key */
+    bool missed; /* neither in Redis nor in the store, once */
 };
 
 /* --- submit.c --- */

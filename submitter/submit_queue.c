@@ -78,6 +78,13 @@ enter(struct submit *submit, enum submit_state state)
 /* --- a job that is there already --- */
 
 static void
+reply_deleted(struct submit *submit)
+{
+    submit_reply_error(submit, 410, "deleted",
+        "The job of this Idempotency-Key was deleted.", 0);
+}
+
+static void
 on_row(void *arg, enum store_status status, const struct job_result *row,
     struct slice bytes)
 {
@@ -92,11 +99,16 @@ on_row(void *arg, enum store_status status, const struct job_result *row,
         job_view_from_result(row, &view);
         submit_reply_job(submit, &view);
     } else if (status == STORE_OK) {
-        submit_reply_error(submit, 410, "deleted",
-            "The job of this Idempotency-Key was deleted.", 0);
-    } else if (status == STORE_ABSENT) {
-        /* Between the two looks it may have gone from one to the other. */
+        reply_deleted(submit);
+    } else if (status == STORE_ABSENT && !submit->missed) {
+        submit->missed = true;
         try_again(submit);
+    } else if (status == STORE_ABSENT) {
+        /* A row is there before its job leaves Redis: it was swept. */
+        submit_reply_error(submit, 410, "deleted",
+            "The job of this Idempotency-Key has ended and is not kept any "
+            "more.",
+            0);
     } else {
         submit_reply_error(
             submit, 503, "store", "The result store does not answer.", 2);
@@ -116,6 +128,32 @@ show_from_store(struct submit *submit)
     store_get(service->store, submit->existing, -1, STORE_ROW, on_row, submit);
 }
 
+/* The row of a deleted job stays as it was until a worker has erased it. */
+static void
+on_deletion_asked(void *arg, enum queue_status status)
+{
+    struct submit *submit = arg;
+    if (submit->state == SUBMIT_ENDED)
+        ;
+    else if (status == QUEUE_OK)
+        reply_deleted(submit);
+    else if (status == QUEUE_ABSENT)
+        show_from_store(submit);
+    else
+        try_again(submit);
+    submit_callback_done(submit);
+}
+
+static void
+ask_deletion(struct submit *submit)
+{
+    if (queue_is_deleted(
+            queue_of(submit), submit->existing, on_deletion_asked, submit) == 0)
+        submit->callbacks++;
+    else
+        try_again(submit);
+}
+
 static void
 show_in_flight(struct submit *submit, const struct job_view *found)
 {
@@ -133,7 +171,7 @@ on_job(void *arg, enum queue_status status, const struct job_view *view)
     else if (status == QUEUE_OK)
         show_in_flight(submit, view);
     else if (status == QUEUE_ABSENT)
-        show_from_store(submit);
+        ask_deletion(submit);
     else
         try_again(submit);
     submit_callback_done(submit);

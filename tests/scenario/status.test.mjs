@@ -69,6 +69,21 @@ describe('the status API', () => {
     assert.equal((await stack.call('GET', `/v1/jobs/${id}`)).status, 410);
   });
 
+  test('the key of a deleted job is answered 410 at once', async () => {
+    const body = { model: 'mock-ok', max_tokens: 64,
+      messages: [{ role: 'user', content: 'Delete me.' }] };
+    const key = { 'idempotency-key': 'deleted' };
+    const { json: { id } } = await stack.post(body, key);
+    await stack.wait(id);
+    stack.workers[0].signal('SIGSTOP'); // it would erase the row
+    assert.equal((await stack.call('DELETE', `/v1/jobs/${id}`)).status, 204);
+    assert.equal((await stack.post(body, key)).status, 410);
+    stack.workers[0].signal('SIGCONT');
+    await until(async () => (await stack.result(id)).status === 410,
+      { what: 'the erasure' });
+    assert.equal((await stack.post(body, key)).status, 410);
+  });
+
   test('an operation survives the process that carries it out', async () => {
     const ids = [];
     for (let i = 0; i < 60; i++) ids.push(await stack.submit('mock-400'));

@@ -252,6 +252,15 @@ describe('submit', () => {
     assert.ok(other.json.error.message.includes(first.json.id));
   });
 
+  test('answers 410 for the key of a job past retention', async () => {
+    const headers = { 'idempotency-key': 'swept' };
+    const { json } = await post(submitter, message('swept'), headers);
+    await client.command('DEL', `${P}job:${json.id}`);
+    await client.command('ZREM', `${P}ids`, json.id);
+    refused(await post(submitter, message('swept'), headers), 410,
+      'not_found_error', /not kept any more/);
+  });
+
   test('makes one job of concurrent twins, small and staged', async () => {
     const noise = Array.from({ length: 12_000 }, (_, i) =>
       createHash('sha256').update(`n${i}`).digest('base64')).join('');
