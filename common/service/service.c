@@ -68,12 +68,9 @@ open_config(struct service *service, int *argc, char **argv, const char *path,
     if (service->keys == NULL)
         return -1;
     const char *address = listen_address(service);
-    if (address != NULL && !keys_required(service->keys) &&
-        !service_address_is_loopback(address)) {
-        log_say("refusing to listen on %s without keys: everybody who can "
-                "reach it could use it. Set keys_file (longhaul keys new "
-                "makes keys), or listen on 127.0.0.1",
-            address);
+    if (address != NULL &&
+        service_check_listen(address, service->keys, &errors) != 0) {
+        say_all(&errors);
         return -1;
     }
     *exit_code = SERVICE_EXIT_OK;

@@ -123,6 +123,11 @@ void service_on_end(
 void service_hold(struct service *service);
 void service_release(struct service *service);
 
+/* 0, or -1 with a line in *errors when a server must not listen there: without
+ * keys everybody who can reach it could use it. */
+int service_check_listen(const char *address, const struct keys *keys,
+    struct buffer *errors) MUST_CHECK;
+
 /* --- health ------------------------------------------------------------- */
 
 /*

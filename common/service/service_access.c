@@ -69,6 +69,20 @@ service_address_is_loopback(const char *address)
     return host.len == 0 || host_is_loopback(host);
 }
 
+int
+service_check_listen(
+    const char *address, const struct keys *keys, struct buffer *errors)
+{
+    if (keys_required(keys) || service_address_is_loopback(address))
+        return 0;
+    buffer_printf(errors,
+        "refusing to listen on %s without keys: everybody who can reach it "
+        "could use it. Set keys_file (longhaul keys new makes keys), or "
+        "listen on 127.0.0.1\n",
+        address);
+    return -1;
+}
+
 static bool
 nocase_equal(struct slice a, struct slice b)
 {

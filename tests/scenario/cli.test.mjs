@@ -478,6 +478,22 @@ describe('without a server', () => {
     assert.match(bad.err, /longhaul\.conf.*worker_concurrency/);
   });
 
+  test('settings with which no server would start are told', async () => {
+    const cwd = tmpdir();
+    for (const name of ['LISTEN', 'SUBMITTER_LISTEN', 'STATUS_LISTEN',
+      'WORKER_LISTEN']) {
+      const open = await run(['config', 'check'],
+        { cwd, env: { [`LONGHAUL_${name}`]: '0.0.0.0:8099' } });
+      assert.equal(open.code, 2, name);
+      assert.match(open.err, /refusing to listen on 0\.0\.0\.0:8099 without/);
+      assert.equal(open.out, '');
+    }
+    const keys = await run(['config', 'check'],
+      { cwd, env: { LONGHAUL_KEYS_FILE: join(cwd, 'none') } });
+    assert.equal(keys.code, 2);
+    assert.match(keys.err, /none/);
+  });
+
   test('keys are made, listed, removed, and let people in', async () => {
     const file = join(tmpdir(), 'keys');
     const keys = (...args) =>
