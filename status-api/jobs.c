@@ -124,22 +124,31 @@ wanted_wait(struct job_call *job)
 
 /* --- GET /v1/jobs/{id} --------------------------------------------------- */
 
+/* True after the 304 for a client that has this version already. */
+static bool
+is_unchanged(struct job_call *job, const struct job_view *view)
+{
+    if (!job->conditional || !call_has_version(&job->call, view->version))
+        return false;
+    call_etag(&job->call, view->version);
+    call_empty(&job->call, 304);
+    return true;
+}
+
+static bool
+is_conditional(const struct http_request *req)
+{
+    return http_head_count(http_request_head(req), "if-none-match") > 0;
+}
+
 static void
 on_got(void *arg, const struct lookup_result *result)
 {
     struct job_call *job = arg;
     waited(job);
-    if (job->call.req == NULL || !is_there(job, result)) {
-        memory_free(job);
-        return;
-    }
-    if (job->conditional &&
-        call_has_version(&job->call, result->view->version)) {
-        call_etag(&job->call, result->view->version);
-        call_empty(&job->call, 304);
-    } else {
+    if (job->call.req != NULL && is_there(job, result) &&
+        !is_unchanged(job, result->view))
         call_job(&job->call, 200, result->view);
-    }
     memory_free(job);
 }
 
@@ -155,8 +164,7 @@ jobs_handle_get(struct http_request *req, void *program)
         memory_free(job);
         return;
     }
-    job->conditional =
-        http_head_count(http_request_head(req), "if-none-match") > 0;
+    job->conditional = is_conditional(req);
     if (wait_ms > 0)
         wait_for(job, wait_ms, !job->conditional, on_got);
     else
@@ -207,7 +215,9 @@ on_result(void *arg, const struct lookup_result *result)
         return;
     }
     const struct job_view *view = result->view;
-    if (!job_state_is_terminal(view->state)) {
+    if (!job_state_is_terminal(view->state) && is_unchanged(job, view)) {
+        /* still none, and the client knows the rest */
+    } else if (!job_state_is_terminal(view->state)) {
         call_job(&job->call, 202, view);
     } else if (view->state != JOB_SUCCEEDED) {
         answer_without_result(job, view);
@@ -223,17 +233,24 @@ on_result(void *arg, const struct lookup_result *result)
     memory_free(job);
 }
 
-/* The answer is read once, when it is known that there is one. */
+/* The answer is read once, when it is known that there is one and that the
+ * client does not have it. */
 static void
 on_result_wake(void *arg, const struct lookup_result *result)
 {
     struct job_call *job = arg;
     waited(job);
-    if (result->outcome == LOOKUP_FOUND &&
-        job_state_is_terminal(result->view->state))
-        look(job, STORE_ANSWER, on_result);
-    else
+    job->conditional = job->call.req != NULL && is_conditional(job->call.req);
+    if (result->outcome != LOOKUP_FOUND ||
+        !job_state_is_terminal(result->view->state)) {
         on_result(job, result);
+    } else if (job->call.req != NULL && result->view->state == JOB_SUCCEEDED &&
+        call_may_see(&job->call, result->tenant) &&
+        is_unchanged(job, result->view)) {
+        memory_free(job);
+    } else {
+        look(job, STORE_ANSWER, on_result);
+    }
 }
 
 void
@@ -248,6 +265,8 @@ jobs_handle_result(struct http_request *req, void *program)
         memory_free(job);
     else if (wait_ms > 0)
         wait_for(job, wait_ms, true, on_result_wake);
+    else if (is_conditional(req))
+        look(job, STORE_ROW, on_result_wake);
     else
         look(job, STORE_ANSWER, on_result);
 }

@@ -144,6 +144,30 @@ the_result_is_claudes_bytes(void **state)
 }
 
 static void
+a_result_that_the_client_has_is_304(void **state)
+{
+    char id[ID_SIZE], etag[80];
+    const struct rig_answer *got;
+    (void)state;
+    submit(id);
+    got = rig_ask(rig, "GET", "If-None-Match: \"v1\"\r\n", NULL,
+        "/v1/jobs/%s/result", id);
+    assert_int_equal(got->status, 304);
+    rig_claim_all(rig, QUEUE);
+    rig_succeed(rig, id, MESSAGE);
+    got = rig_ask(rig, "GET", "If-None-Match: \"v1\"\r\n", NULL,
+        "/v1/jobs/%s/result", id);
+    assert_int_equal(got->status, 200);
+    assert_string_equal(got->body.data, MESSAGE);
+    snprintf(etag, sizeof(etag), "If-None-Match: W/%s\r\n", got->etag);
+    got = rig_ask(rig, "GET", etag, NULL, "/v1/jobs/%s/result", id);
+    assert_int_equal(got->status, 304);
+    assert_int_equal(got->body.len, 0);
+    got = rig_ask(rig, "GET", etag, NULL, "/v1/jobs/%s/result?wait=30", id);
+    assert_int_equal(got->status, 304);
+}
+
+static void
 a_large_result_comes_whole(void **state)
 {
     char id[ID_SIZE];
@@ -497,6 +521,7 @@ main(void)
         cmocka_unit_test_setup(
             a_matching_etag_is_304_and_another_is_200, clean),
         cmocka_unit_test_setup(the_result_is_claudes_bytes, clean),
+        cmocka_unit_test_setup(a_result_that_the_client_has_is_304, clean),
         cmocka_unit_test_setup(a_large_result_comes_whole, clean),
         cmocka_unit_test_setup(
             a_failed_job_gives_409_with_claudes_error, clean),
