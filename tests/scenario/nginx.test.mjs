@@ -159,7 +159,9 @@ describe('nginx in front of longhaul', {
     ['POST', '/v1/jobs', 'submitter'],
     ['POST', '/v1/jobs?dry_run=1', 'submitter'],
     ['POST', '/v1/batches', 'submitter'],
+    ['POST', '/v1/batches?strict=1', 'submitter'],
     ['POST', '/v1/messages/batches', 'submitter'],
+    ['POST', '/v1/messages/batches?beta=true', 'submitter'],
     ['GET', '/v1/jobs', 'status'],
     ['GET', '/v1/jobs?state=failed&limit=2', 'status'],
     ['GET', '/v1/jobs/job_01/result', 'status'],
@@ -173,7 +175,18 @@ describe('nginx in front of longhaul', {
     ['GET', '/v1/dead-letters', 'status'],
     ['POST', '/v1/operations', 'status'],
     ['GET', '/v1/messages/batches', 'status'],
+    ['GET', '/v1/messages/batches?limit=2&after_id=b_1', 'status'],
+    ['GET', '/v1/messages/batches/b_1', 'status'],
+    ['GET', '/v1/messages/batches/b_1/results', 'status'],
+    ['DELETE', '/v1/messages/batches/b_1', 'status'],
     ['POST', '/v1/messages/batches/b_1/cancel', 'status'],
+    ['GET', '/v1/batches?run=r', 'status'],
+    ['GET', '/v1/batches/b_1/results?after=7', 'status'],
+    ['GET', '/v1/batches/b_1/items', 'status'],
+    ['GET', '/v1/batches/b_1/errors', 'status'],
+    ['POST', '/v1/batches/b_1/cancel', 'status'],
+    ['POST', '/v1/batches/b_1/retry-failed', 'status'],
+    ['DELETE', '/v1/batches/b_1', 'status'],
     ['GET', '/livez', 'status'],
     ['GET', '/readyz', 'status'],
     ['GET', '/metrics', 'status'],
@@ -258,6 +271,33 @@ describe('nginx in front of longhaul', {
     const seen = JSON.parse(answer.text);
     assert.equal(seen.bytes, 31 * megabyte.length);
     assert.equal(seen.sha256, hash.digest('hex'));
+    assert.deepEqual(fs.readdirSync(path.join(dir, 'nginx-body')), []);
+  });
+
+  test('a batch is not held to the limit of one request', timed, async () => {
+    const megabyte = Buffer.alloc(1024 * 1024, 0x20);
+    for (const url of ['/v1/batches', '/v1/messages/batches']) {
+      const answer = await new Promise((resolve, reject) => {
+        const req = http.request({ host: '127.0.0.1', port, method: 'POST',
+          path: url, agent: false, headers: {
+            'content-length': 40 * megabyte.length } }, (res) => {
+          let text = '';
+          res.on('data', (data) => { text += data; });
+          res.on('end', () => resolve({ status: res.statusCode, text }));
+        });
+        req.on('error', reject);
+        (async () => {
+          for (let i = 0; i < 40; i++) {
+            if (!req.write(megabyte)) {
+              await new Promise((drained) => req.once('drain', drained));
+            }
+          }
+          req.end();
+        })().catch(reject);
+      });
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(JSON.parse(answer.text).bytes, 40 * megabyte.length);
+    }
     assert.deepEqual(fs.readdirSync(path.join(dir, 'nginx-body')), []);
   });
 
