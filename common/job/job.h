@@ -111,6 +111,11 @@ struct job_usage {
     uint64_t cache_write_1h_tokens;
 };
 
+/* As in Claude's Message: an object. */
+void job_usage_encode(const struct job_usage *usage, struct buffer *out);
+/* 1e-9 USD as an exact decimal in a string; below 0 is null. */
+void job_cost_encode(int64_t cost_usd_nanos, struct buffer *out);
+
 /* One terminal row: key (id, generation). */
 struct job_result {
     char id[ID_SIZE];

@@ -112,23 +112,25 @@ put_progress(const struct job_view *view, struct buffer *out)
 }
 
 /* Exact: at least six digits behind the point, more only if they count. */
-static void
-put_cost(struct buffer *out, int64_t nanos)
+void
+job_cost_encode(int64_t nanos, struct buffer *out)
 {
-    put_key(out, "cost_usd");
+    if (nanos < 0) {
+        buffer_append_text(out, "null");
+        return;
+    }
     buffer_printf(out, "\"%" PRId64 ".%09" PRId64, nanos / NANOS_PER_USD,
         nanos % NANOS_PER_USD);
     for (int i = 0; i < 3 && out->data[out->len - 1] == '0'; i++)
         out->len--;
-    buffer_append_text(out, "\",");
+    buffer_append_char(out, '"');
 }
 
-static void
-put_usage(struct buffer *out, const struct job_usage *usage)
+void
+job_usage_encode(const struct job_usage *usage, struct buffer *out)
 {
     uint64_t write_5m = usage->cache_write_5m_tokens;
     uint64_t write_1h = usage->cache_write_1h_tokens;
-    put_key(out, "usage");
     buffer_append_char(out, '{');
     put_u64(out, "input_tokens", usage->input_tokens);
     put_u64(out, "output_tokens", usage->output_tokens);
@@ -139,7 +141,7 @@ put_usage(struct buffer *out, const struct job_usage *usage)
     put_u64(out, "ephemeral_5m_input_tokens", write_5m);
     put_key(out, "ephemeral_1h_input_tokens");
     buffer_append_u64(out, write_1h);
-    buffer_append_text(out, "}},");
+    buffer_append_text(out, "}}");
 }
 
 static void
@@ -148,14 +150,15 @@ put_outcome(const struct job_view *view, struct buffer *out)
     const struct job_result *result = view->result;
     static const struct job_usage none;
     put_text(out, "stop_reason", result != NULL ? result->stop_reason : "");
+    put_key(out, "usage");
     if (result != NULL && memcmp(&result->usage, &none, sizeof(none)) != 0)
-        put_usage(out, &result->usage);
+        job_usage_encode(&result->usage, out);
     else
-        put_null(out, "usage");
-    if (result != NULL && result->cost_usd_nanos >= 0)
-        put_cost(out, result->cost_usd_nanos);
-    else
-        put_null(out, "cost_usd");
+        buffer_append_text(out, "null");
+    buffer_append_char(out, ',');
+    put_key(out, "cost_usd");
+    job_cost_encode(result != NULL ? result->cost_usd_nanos : -1, out);
+    buffer_append_char(out, ',');
     put_u64(out, "unknown_calls",
         result != NULL ? result->unknown_calls
                        : view->takeovers + view->error.unknown_calls);
