@@ -29,6 +29,8 @@
 
 #define SUBMIT_KEY_MAX 255
 #define SUBMIT_BETA_MAX 1024
+/* Claude takes so many bytes (413 from its front, with the edits counted). */
+#define SUBMIT_UPSTREAM_MAX (32ull << 20)
 /* Parts on their way to Redis before the client has to wait. */
 #define SUBMIT_PARTS_UNACKED 2
 /* Long bodies at a time: each costs up to 3 MB here. */

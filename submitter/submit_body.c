@@ -195,6 +195,43 @@ take_info(struct submit *submit)
     take_fallbacks(submit, options);
 }
 
+/* What Claude would get, at most: a fallback's name may be longer. */
+static uint64_t
+upstream_bytes(const struct submit *submit)
+{
+    const struct request_info *info = &submit->reader.info;
+    const struct job_meta *meta = &submit->meta;
+    bool stream =
+        meta->max_tokens >= submit->owner->service->config->stream_above_tokens;
+    uint64_t most = request_apply_length(&info->recipe, NULL, stream);
+    for (unsigned i = 0; i < meta->fallback_count; i++) {
+        uint64_t bytes =
+            request_apply_length(&info->recipe, meta->fallbacks[i], stream);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* A body below the limit can grow past Claude's by what is put in. */
+static bool
+refuse_grown(struct submit *submit)
+{
+    uint64_t limit = submit->owner->service->config->max_body_bytes;
+    uint64_t bytes = upstream_bytes(submit);
+    char message[200];
+    if (limit < SUBMIT_UPSTREAM_MAX)
+        limit = SUBMIT_UPSTREAM_MAX;
+    if (bytes <= limit)
+        return false;
+    snprintf(message, sizeof(message),
+        "With what is added for Claude (of the short form, a model or "
+        "stream) the request has %" PRIu64 " bytes; the limit is %" PRIu64
+        " bytes.",
+        bytes, limit);
+    submit_reply_error(submit, 413, "too_large", message, 0);
+    return true;
+}
+
 void
 submit_on_end(struct http_request *req)
 {
@@ -204,6 +241,8 @@ submit_on_end(struct http_request *req)
         return;
     }
     take_info(submit);
+    if (refuse_grown(submit))
+        return;
     submit->body_complete = true;
     body_writer_finish(submit->writer, &submit->meta);
     crash_point("submit.complete");

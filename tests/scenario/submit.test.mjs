@@ -330,6 +330,25 @@ describe('submit', () => {
     assert.ok(answer === 413 || answer === 'cut', String(answer));
   });
 
+  test('takes what leaves for Claude with 32 MiB and not a byte more', async () => {
+    // The short form leaves with messages, role, model and max_tokens.
+    const grown = (length, more = '') => `{${more}"message":"${
+      'a'.repeat(length - 14 - more.length)}"}`;
+    const left = 32 * MIB
+      - '"model":"claude-sonnet-5-5","max_tokens":1024,'.length
+      - 's[{"role":"user","content":}]'.length;
+    const fits = grown(left);
+    assert.equal(fits.length, left);
+    const taken = await post(submitter, fits);
+    assert.equal(taken.status, 202, taken.text);
+    refused(await post(submitter, grown(left + 1)), 413, 'request_too_large',
+      /33554433 bytes; the limit is 33554432/);
+    // A long answer is streamed: "stream":true is put in.
+    refused(await post(submitter, grown(left + 14, '"max_tokens":9000,')), 413,
+      'request_too_large', /added for Claude/);
+    assert.equal(await client.command('ZCARD', `${P}staging`), 0);
+  });
+
   test('serves others while hundreds of bodies hang half-sent', async () => {
     const sockets = [];
     for (let i = 0; i < 300; i++) {
