@@ -10,6 +10,7 @@ enum member {
     MEMBER_MAX_TOKENS,
     MEMBER_MESSAGES,
     MEMBER_MESSAGE,
+    MEMBER_SYSTEM,
     MEMBER_STREAM,
     MEMBER_OPTIONS,
     MEMBER_TEMPERATURE,
@@ -22,7 +23,7 @@ typedef void member_reader(
     struct request_reader *reader, const struct json_member *member);
 
 static member_reader read_model, read_max_tokens, read_messages, read_message,
-    read_stream, read_options, read_sampling;
+    read_system, read_stream, read_options, read_sampling;
 
 static const struct {
     const char *name;
@@ -34,6 +35,7 @@ static const struct {
     [MEMBER_MAX_TOKENS] = {"max_tokens", 24, false, read_max_tokens},
     [MEMBER_MESSAGES] = {"messages", 0, false, read_messages},
     [MEMBER_MESSAGE] = {"message", 0, false, read_message},
+    [MEMBER_SYSTEM] = {"system", 0, false, read_system},
     [MEMBER_STREAM] = {"stream", 0, true, read_stream},
     [MEMBER_OPTIONS] = {"longhaul", OPTIONS_JSON_MAX, true, read_options},
     [MEMBER_TEMPERATURE] = {"temperature", 0, false, read_sampling},
@@ -122,6 +124,15 @@ read_message(struct request_reader *reader, const struct json_member *member)
     reader->message_value_end = member->value_end;
 }
 
+/* null is not documented, but not refused for certain. */
+static void
+read_system(struct request_reader *reader, const struct json_member *member)
+{
+    if (member->kind != JSON_KIND_STRING && member->kind != JSON_KIND_ARRAY &&
+        member->kind != JSON_KIND_NULL)
+        refuse_value(reader, member, "a text or a list of blocks");
+}
+
 static void
 read_stream(struct request_reader *reader, const struct json_member *member)
 {
@@ -169,6 +180,31 @@ find_member(const struct json_member *member)
     return -1;
 }
 
+static void
+watch_shape(struct request_reader *reader)
+{
+    enum request_shape_member member = REQUEST_SHAPE_MESSAGES;
+
+    if (reader->member == MEMBER_SYSTEM)
+        member = REQUEST_SHAPE_SYSTEM;
+    else if (reader->member != MEMBER_MESSAGES)
+        return;
+    request_shape_start(&reader->shape, member);
+    json_scan_watch(&reader->scan, request_shape_depth(member));
+}
+
+static void
+on_inner(void *arg, const struct json_inner *inner)
+{
+    struct request_reader *reader = arg;
+
+    if (reader->failed)
+        return;
+    request_shape_see(&reader->shape, inner);
+    if (reader->shape.fault[0] != '\0')
+        refuse(reader, "%s", reader->shape.fault);
+}
+
 static size_t
 on_key(void *arg, const struct json_member *member)
 {
@@ -186,6 +222,7 @@ on_key(void *arg, const struct json_member *member)
             members[reader->member].name,
             (unsigned long long)member->key_start);
     reader->seen |= 1u << reader->member;
+    watch_shape(reader);
     return reader->failed ? 0 : members[reader->member].capture;
 }
 
@@ -273,7 +310,7 @@ make_recipe(struct request_reader *reader)
 void
 request_reader_init(struct request_reader *reader, const char *default_model)
 {
-    struct json_hooks hooks = {on_key, on_value, reader};
+    struct json_hooks hooks = {on_key, on_value, on_inner, reader};
 
     assert(job_model_is_valid(slice_of(default_model)));
     memset(reader, 0, sizeof(*reader));

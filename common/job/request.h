@@ -12,14 +12,16 @@
  * works and 0.7 stays 0.7.
  *
  * Checked here: well-formed JSON, and type and bounds of model, max_tokens,
- * messages or message, stream and longhaul, each at most once. Everything
- * else is Claude's business and passes.
+ * messages or message, system, stream and longhaul, each at most once, and
+ * the shape of messages and system (request_shape.h). Everything else is
+ * Claude's business and passes.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/job/options.h"
+#include "common/job/request_shape.h"
 #include "common/net/json_scan.h"
 
 #define REQUEST_MODEL_MAX JOB_MODEL_MAX
@@ -132,6 +134,7 @@ struct request_reader {
     struct request_info info;
     struct request_fault fault;
     struct json_scan scan;
+    struct request_shape shape; /* of messages or system */
     bool failed;
     unsigned seen; /* known members, a bit each */
     int member; /* the known member being read, or -1 */

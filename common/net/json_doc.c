@@ -78,7 +78,7 @@ json_object_each(struct slice object,
     void *arg)
 {
     struct each each = {object, on_member, arg};
-    struct json_hooks hooks = {NULL, each_value, &each};
+    struct json_hooks hooks = {.on_value = each_value, .arg = &each};
     struct json_scan scan;
     int result;
 

@@ -55,6 +55,23 @@ void json_run_value_end(struct json_run *run, const uint8_t *p);
 /* A name of the top-level object ends before p. */
 void json_run_key_end(struct json_run *run, const uint8_t *p);
 
+/* --- json_inner.c: inside a watched member --- */
+
+static inline bool
+json_inner_is_watched(const struct json_scan *scan)
+{
+    return scan->depth > 1 && scan->depth <= scan->watch;
+}
+/* A name or string begins with its quote at p. */
+void json_inner_string(struct json_run *run, const uint8_t *p);
+/* The part ends inside it. */
+void json_inner_flush(struct json_run *run, const uint8_t *until);
+/* It ends before p. */
+void json_inner_key_end(struct json_run *run, const uint8_t *p);
+void json_inner_text(struct json_run *run, const uint8_t *p);
+void json_inner_begin(struct json_run *run, enum json_kind kind, uint64_t at);
+void json_inner_close(struct json_run *run);
+
 static inline bool
 json_is_digit(uint8_t c)
 {

@@ -102,8 +102,11 @@ json_run_key_end(struct json_run *run, const uint8_t *p)
             member->key = slice_make(scan->key, len);
     }
     scan->capture_left = 0;
+    scan->watch = 0;
     if (scan->hooks.on_key != NULL)
         scan->capture_left = scan->hooks.on_key(scan->hooks.arg, member);
+    if (scan->watch > 0)
+        scan->capture_left = 0;
 }
 
 static void
@@ -148,6 +151,11 @@ value_begin(struct json_run *run, const uint8_t *p, enum json_kind kind)
 {
     struct json_scan *scan = run->scan;
 
+    if (json_inner_is_watched(scan)) {
+        if (kind == JSON_KIND_STRING)
+            json_inner_string(run, p);
+        json_inner_begin(run, kind, offset_of(run, p));
+    }
     if (scan->depth > 2)
         return;
     if (scan->depth == 0)
@@ -199,6 +207,8 @@ static const uint8_t *
 close_bracket(struct json_run *run, const uint8_t *p)
 {
     run->scan->depth--;
+    if (json_inner_is_watched(run->scan))
+        json_inner_close(run);
     json_run_value_end(run, p + 1);
     return p + 1;
 }
@@ -288,6 +298,8 @@ at_key(struct json_run *run, const uint8_t *p)
         return json_run_fault(run, p, JSON_FAULT_KEY);
     if (scan->depth == 1)
         key_begin(run, p);
+    else if (json_inner_is_watched(scan))
+        json_inner_string(run, p);
     scan->after_string = JSON_AT_COLON;
     scan->state = JSON_IN_STRING;
     return p + 1;
@@ -413,6 +425,8 @@ json_scan_feed(struct json_scan *scan, const void *data, size_t len)
         flush_key(&run, run.end);
     else if (scan->capturing_value)
         flush_value(&run, run.end);
+    else if (scan->capturing_inner)
+        json_inner_flush(&run, run.end);
     scan->base += len;
     return 0;
 }

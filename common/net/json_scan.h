@@ -29,6 +29,9 @@
 #define JSON_KEY_MAX 64
 /* A name of JSON_KEY_MAX bytes written as \uXXXX, with its quotes. */
 #define JSON_KEY_RAW_MAX (6 * JSON_KEY_MAX + 2)
+/* Names and strings inside a watched member are told up to this length. */
+#define JSON_INNER_MAX 16
+#define JSON_INNER_RAW_MAX (6 * JSON_INNER_MAX + 2)
 #define JSON_FAULT_TEXT_SIZE 128
 
 enum json_kind {
@@ -86,13 +89,32 @@ struct json_member {
     struct slice raw;
 };
 
-/* Both may be NULL. What they are given lives until they return. */
+/* What happens inside a member that is watched (json_scan_watch). The
+ * top-level object has depth 0, its members 1, what is in those 2. */
+enum json_inner_event {
+    JSON_INNER_BEGIN, /* of a value; `text` is its name in an object */
+    JSON_INNER_TEXT, /* a string is complete */
+    JSON_INNER_CLOSE /* an object or array is complete */
+};
+
+struct json_inner {
+    enum json_inner_event event;
+    unsigned depth; /* of the value */
+    enum json_kind kind;
+    enum json_kind member; /* the kind of the watched member */
+    uint64_t at; /* BEGIN: of the value's first byte */
+    /* Name or string, decoded; empty when over JSON_INNER_MAX bytes. */
+    struct slice text;
+};
+
+/* All may be NULL. What they are given lives until they return. */
 struct json_hooks {
     /* A name was read. Returns how many bytes of the value may be kept for
      * on_value, 0 for none. */
     size_t (*on_key)(void *arg, const struct json_member *member);
     /* The value behind it is complete and well formed. */
     void (*on_value)(void *arg, const struct json_member *member);
+    void (*on_inner)(void *arg, const struct json_inner *inner);
     void *arg;
 };
 
@@ -129,6 +151,12 @@ struct json_scan {
     size_t key_len;
     char key_raw[JSON_KEY_RAW_MAX];
     char key[JSON_KEY_MAX];
+    unsigned watch; /* the deepest values that are told of, 0: none */
+    bool capturing_inner;
+    size_t inner_len; /* over JSON_INNER_RAW_MAX: too long */
+    size_t inner_key_len;
+    char inner_raw[JSON_INNER_RAW_MAX];
+    char inner_key[JSON_INNER_MAX];
 };
 
 /*
@@ -140,6 +168,10 @@ void json_scan_init(struct json_scan *scan, unsigned flags, unsigned depth,
     const struct json_hooks *hooks);
 /* Frees what was captured. */
 void json_scan_clear(struct json_scan *scan);
+
+/* From on_key: on_inner is told of what is in this member's value, down to
+ * `depth`; the value is then not captured. */
+void json_scan_watch(struct json_scan *scan, unsigned depth);
 
 /* The next `len` bytes. 0, or -1 with scan->fault set. Hooks run inside. */
 int json_scan_feed(

@@ -102,12 +102,16 @@ string_end(struct json_run *run, const uint8_t *p)
     struct json_scan *scan = run->scan;
 
     if (scan->after_string == JSON_AT_AFTER) {
+        if (json_inner_is_watched(scan))
+            json_inner_text(run, p);
         json_run_value_end(run, p);
         return p;
     }
     scan->state = JSON_AT_COLON;
     if (scan->capturing_key)
         json_run_key_end(run, p);
+    else if (json_inner_is_watched(scan))
+        json_inner_key_end(run, p);
     return p;
 }
 

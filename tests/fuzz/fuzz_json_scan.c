@@ -71,7 +71,7 @@ static int
 scan_in_parts(
     struct trace *trace, size_t part, unsigned flags, struct json_fault *fault)
 {
-    struct json_hooks hooks = {on_key, on_value, trace};
+    struct json_hooks hooks = {on_key, on_value, NULL, trace};
     struct json_scan scan;
     int result = 0;
     size_t at;

@@ -174,6 +174,8 @@ describe('submit', () => {
       ['{"max_tokens":5}', /messages/],
       ['{"messages":[],"max_tokens":5}', /messages/],
       ['{"messages":"x","max_tokens":5}', /messages/],
+      ['{"messages":[1],"max_tokens":5}', /messages\[0\]/],
+      ['{"message":"a","system":[{"text":"b"}]}', /system\[0\]\.type/],
       [`{"message":"a","stream":"${CANARY}"}`, /stream/],
       ['{"message":"a","longhaul":[]}', /longhaul/],
       ['{"message":"a","longhaul":{"lnae":"bulk"}}', /lnae.*lane/],

@@ -515,7 +515,7 @@ static void
 report_members(
     const char *text, size_t cut, size_t capture, struct report *report)
 {
-    struct json_hooks hooks = {on_key, on_value, report};
+    struct json_hooks hooks = {on_key, on_value, NULL, report};
     struct json_scan scan;
 
     buffer_reset(&report->out);

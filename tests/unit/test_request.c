@@ -267,6 +267,8 @@ struct refusal {
     "model: expected a text of 1 to 128 printable characters without blanks "
 #define TOKENS_EXPECTED \
     "max_tokens: expected a whole number from 0 to 10000000 "
+#define USER "{\"role\":\"user\",\"content\":\"x\"}"
+#define ROLE_EXPECTED "messages[0].role: expected user, assistant or system"
 #define JSON_EXPECTED "the body is not a valid JSON object: "
 
 static const struct refusal refusals[] = {
@@ -327,10 +329,102 @@ static const struct refusal refusals[] = {
     {"{\"longhaul\":{\"lane\":1}}",
         "longhaul.lane: expected \"interactive\", "
         "\"standard\" or \"bulk\" (byte 12)"},
+    {"{\"messages\":{\"role\":1}}",
+        "messages: expected a list of at least one message (byte 12)"},
+    {"{\"messages\":[1]}",
+        "messages[0]: expected an object with role and content"},
+    {"{\"messages\":[" USER ",\"hi\"]}",
+        "messages[1]: expected an object with role and content"},
+    {"{\"messages\":[[]]}",
+        "messages[0]: expected an object with role and content"},
+    {"{\"messages\":[{}]}", "messages[0].role: is required"},
+    {"{\"messages\":[{\"content\":\"x\"}]}", "messages[0].role: is required"},
+    {"{\"messages\":[{\"role\":\"user\"}]}",
+        "messages[0].content: is required"},
+    {"{\"messages\":[{\"role\":1}]}", "messages[0].role: expected a text"},
+    {"{\"messages\":[{\"role\":\"\"}]}", ROLE_EXPECTED},
+    {"{\"messages\":[{\"role\":\"users\"}]}", ROLE_EXPECTED},
+    {"{\"messages\":[{\"role\":\"uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+     "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu\"}]}",
+        ROLE_EXPECTED},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}",
+        "messages[0].content: expected a text or a list of blocks"},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"text\"}}]}",
+        "messages[0].content: expected a text or a list of blocks"},
+    {"{\"messages\":[" USER ",{\"content\":[{\"type\":\"text\"},\"a\"]}]}",
+        "messages[1].content[1]: expected an object with a type"},
+    {"{\"messages\":[{\"content\":[{\"text\":\"type\"}]}]}",
+        "messages[0].content[0].type: is required"},
+    {"{\"messages\":[{\"content\":[{\"a\":{\"type\":\"text\"}}]}]}",
+        "messages[0].content[0].type: is required"},
+    {"{\"messages\":[{\"content\":[{\"type\":1}]}]}",
+        "messages[0].content[0].type: expected a text"},
+    {"{\"system\":1}", "system: expected a text or a list of blocks (byte 10)"},
+    {"{\"system\":{\"type\":\"text\"}}",
+        "system: expected a text or a list of blocks (byte 10)"},
+    {"{\"system\":[\"a\"]}", "system[0]: expected an object with a type"},
+    {"{\"system\":[{\"type\":\"text\"},{\"text\":\"a\"}]}",
+        "system[1].type: is required"},
+    {"{\"system\":\"a\",\"system\":\"b\"}", "system: is given twice (byte 14)"},
     /* The first fault wins. */
+    {"{\"messages\":[1],\"model\":2}",
+        "messages[0]: expected an object with role and content"},
     {"{\"stream\":1,\"model\":2}", "stream: expected true or false (byte 10)"},
     {"{\"stream\":1,]", "stream: expected true or false (byte 10)"},
 };
+
+/* What Claude may take, now or later. */
+static void
+passes_shapes_that_are_not_certain_to_fail(void **state)
+{
+    static const char *const bodies[] = {
+        "\"messages\":[{\"r\\u006fle\":\"\\u0061ssistant\",\"content\":[]}]",
+        "\"messages\":[{\"role\":\"system\",\"content\":\"\"}]",
+        "\"messages\":[{\"content\":[{\"type\":\"new_block\",\"x\":[1,[2]]},"
+        "{\"a\":{\"type\":1},\"type\":\"text\"}],\"role\":\"user\","
+        "\"more\":[1,\"role\",{\"type\":2}],\"type\":5}]",
+        ASK ",\"system\":[{\"type\":\"text\",\"text\":\"a\"}]",
+        ASK ",\"system\":[]", ASK ",\"system\":null",
+        ASK ",\"tools\":[1],\"x\":{\"messages\":[1],\"system\":2}"};
+    struct request_reader reader;
+    size_t i;
+    size_t cut;
+
+    (void)state;
+    for (i = 0; i < COUNT(bodies); i++) {
+        struct buffer body = {0};
+
+        buffer_printf(&body, "{" TOKENS "%s}", bodies[i]);
+        for (cut = 0; cut <= body.len; cut++) {
+            if (read_cut(&reader, buffer_slice(&body), cut) != 0)
+                fail_msg("%s: %s", body.data, reader.fault.message);
+            request_reader_clear(&reader);
+        }
+        buffer_clear(&body);
+    }
+}
+
+static void
+refuses_the_message_that_is_one_too_many(void **state)
+{
+    struct request_reader reader;
+    struct buffer body = {0};
+    size_t i;
+
+    (void)state;
+    buffer_append_text(&body, "{" TOKENS "\"messages\":[" USER);
+    for (i = 1; i < REQUEST_MESSAGES_MAX; i++)
+        buffer_append_text(&body, "," USER);
+    buffer_append_text(&body, "]}");
+    assert_int_equal(read_cut(&reader, buffer_slice(&body), 77), 0);
+    request_reader_clear(&reader);
+    body.len -= 2;
+    buffer_append_text(&body, "," USER "]}");
+    assert_int_equal(read_cut(&reader, buffer_slice(&body), 77), -1);
+    assert_string_equal(reader.fault.message, "messages: more than 100000");
+    request_reader_clear(&reader);
+    buffer_clear(&body);
+}
 
 static void
 refuses_with_the_members_name_and_its_place(void **state)
@@ -464,6 +558,8 @@ main(void)
         cmocka_unit_test(any_order_of_members_leaves_valid_json),
         cmocka_unit_test(says_what_it_read),
         cmocka_unit_test(refuses_with_the_members_name_and_its_place),
+        cmocka_unit_test(passes_shapes_that_are_not_certain_to_fail),
+        cmocka_unit_test(refuses_the_message_that_is_one_too_many),
         cmocka_unit_test(sizes_hold_at_the_limit_and_not_one_past_it),
         cmocka_unit_test(a_damaged_recipe_is_refused),
         cmocka_unit_test(a_body_of_another_length_is_noticed),
