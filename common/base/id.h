@@ -14,7 +14,7 @@
 #include "common/base/text.h"
 
 #define ID_UUID_LEN 36
-#define ID_PREFIX_MAX 8
+#define ID_PREFIX_MAX 12
 /* Any id with its NUL. */
 #define ID_SIZE (ID_PREFIX_MAX + ID_UUID_LEN + 1)
 
@@ -23,6 +23,13 @@ void id_make(const char *prefix, char out[ID_SIZE]);
 /* Whether `in` is exactly `prefix` and a well-formed version 7 UUID in the
  * lower-case form that id_make prints. */
 bool id_is_valid(struct slice in, const char *prefix);
+/*
+ * The id of the member `name` of the group `uuid` (a version 7 UUID in text
+ * form): always the same for the same two. Its time is the group's, its other
+ * 74 bits are from SHA-256(the 16 bytes of uuid, name).
+ */
+void id_make_member(
+    const char *prefix, const char *uuid, struct slice name, char out[ID_SIZE]);
 /* The milliseconds inside a valid id. */
 int64_t id_wall_ms(struct slice in);
 /* `len` bytes from the kernel's generator. Aborts if there is none. */

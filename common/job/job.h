@@ -72,6 +72,8 @@ struct job_meta {
     uint64_t stored_bytes; /* after the codec */
     unsigned parts; /* 0: inline in the job's hash */
     char sha256[65]; /* of the client's bytes; also the fingerprint */
+    char batch[ID_UUID_LEN + 1]; /* the uuid of its batch, or "" */
+    char *custom_id; /* within the batch, or NULL; owned */
 };
 
 void job_meta_clear(struct job_meta *meta);

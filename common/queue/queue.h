@@ -109,7 +109,8 @@ enum queue_claim_kind {
     QUEUE_CLAIM_CANCEL, /* commit `canceled` */
     QUEUE_CLAIM_EXPIRE, /* commit `expired` */
     QUEUE_CLAIM_CRASH, /* bury as crash_loop */
-    QUEUE_CLAIM_PARKED /* commit the parked answer (queue_parked_get) */
+    QUEUE_CLAIM_PARKED, /* commit the parked answer (queue_parked_get) */
+    QUEUE_CLAIM_REFUSED /* commit `failed` with `error`; no dead letter */
 };
 
 /* One claimed job. Strings live for the callback only, but meta, which the

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/job/batch.h"
 #include "common/job/job.h"
 
 struct store;
@@ -114,13 +115,102 @@ void store_forget_request(struct store *store, const char *id,
 /*
  * Deletes up to `limit` rows that finished before `finished_before_ms`
  * (dead letters only if before `dead_before_ms`, 0 = never); *more tells
- * whether to call again.
+ * whether to call again. Rows of a batch go with it, not here.
  */
 void store_sweep(struct store *store, int64_t finished_before_ms,
     int64_t dead_before_ms, unsigned limit,
     void (*on_swept)(
         void *arg, enum store_status status, unsigned count, bool more),
     void *arg);
+
+/* --- batches --------------------------------------------------------------
+ *
+ * A row whose meta names a batch belongs to it. An ended batch has a row of
+ * its own; before its end there are only its items' rows (and the batch is
+ * in Redis, see common/queue/queue_bulk.h). Row numbers grow with every
+ * commit and are never used twice: they are the cursor of results. */
+
+/* Counts, tokens and cost of the rows of a batch so far: newest generations,
+ * also of those that were deleted since. Zeros for an unknown batch. A few
+ * reads, whatever its size. */
+void store_batch_tally(struct store *store, const char *uuid,
+    void (*on_tally)(
+        void *arg, enum store_status status, const struct batch_tally *tally),
+    void *arg);
+
+struct store_batch_query {
+    const char *uuid;
+    int64_t after; /* row numbers strictly above; 0: from the first */
+    int64_t until; /* up to and including; 0: no bound */
+    /* Of each item only the newest generation among rows up to `until`; this
+     * and until = tally.last_row are the results of an ended batch. Else
+     * every row, also those that a replay has superseded. */
+    bool newest;
+    bool dead; /* dead letters only */
+    bool answers; /* with Claude's Messages */
+    unsigned limit; /* rows, <= 1,000 */
+    /* Stop when answers have this many bytes; one row always fits. */
+    size_t max_bytes;
+};
+struct store_batch_row {
+    int64_t row;
+    struct job_result result; /* deleted: only its name is left */
+    struct slice answer; /* empty if there is none */
+};
+/* In order of commitment. *more: there were more when it stopped. A short
+ * read transaction each; rows live for the callback. */
+void store_batch_rows(struct store *store,
+    const struct store_batch_query *query,
+    void (*on_rows)(void *arg, enum store_status status,
+        const struct store_batch_row *rows, size_t count, bool more),
+    void *arg);
+
+/* An ended batch. OK or ABSENT; deleted ones are OK with batch->deleted. */
+typedef void store_on_batch(
+    void *arg, enum store_status status, const struct batch *batch);
+void store_batch_get(
+    struct store *store, const char *uuid, store_on_batch *on_batch, void *arg);
+/* The newest one made with this idempotency key. */
+void store_batch_get_idempotent(struct store *store, const char *tenant,
+    const char *key, store_on_batch *on_batch, void *arg);
+struct store_batch_filter {
+    const char *tenant; /* NULL: any; likewise below */
+    const char *run;
+    const char *cursor; /* a uuid; strictly beyond it */
+    bool ascending; /* oldest first, towards newer; else newest first */
+    unsigned limit; /* <= 1,000 */
+};
+/* Ended batches that were not deleted. */
+void store_batch_list(struct store *store,
+    const struct store_batch_filter *filter,
+    void (*on_batches)(void *arg, enum store_status status,
+        const struct batch *batches, size_t count),
+    void *arg);
+/* Its rejected lines as they were put: JSON objects, a line each. */
+void store_batch_rejects(struct store *store, const char *uuid,
+    void (*on_rejects)(void *arg, enum store_status status, struct slice lines),
+    void *arg);
+
+/* Writes of the keeper, in the committer's transactions. */
+
+/* An ended batch; the first put wins (EXISTS otherwise, also when it was
+ * deleted since). Copied before return. */
+void store_batch_put(struct store *store, const struct batch *batch,
+    struct slice rejects, store_on_status *on_status, void *arg);
+/*
+ * Erases rows of an ended batch, at most `limit` of them; dead letters are
+ * only taken out of it. *more: call again. With the last of them the batch
+ * keeps its name alone (`forget`: nothing). ABSENT: no such batch.
+ */
+void store_batch_erase(struct store *store, const char *uuid, unsigned limit,
+    bool forget,
+    void (*on_erased)(
+        void *arg, enum store_status status, unsigned count, bool more),
+    void *arg);
+/* A batch whose time is over: of the Claude face created before
+ * claude_before_ms, others ended before ended_before_ms. OK or ABSENT. */
+void store_batch_get_due(struct store *store, int64_t claude_before_ms,
+    int64_t ended_before_ms, store_on_batch *on_batch, void *arg);
 
 /* The installation's marker; "" if there is none. set: EXISTS if another. */
 void store_marker_get(struct store *store,
