@@ -240,6 +240,13 @@ submit_on_end(struct http_request *req)
         reply_fault(submit);
         return;
     }
+    if (submit->reader.info.options.custom_id[0] != '\0') {
+        submit_reply_error(submit, 400, "bad_request",
+            "longhaul.custom_id: it names a row of a bulk upload; a job "
+            "alone has tags.",
+            0);
+        return;
+    }
     take_info(submit);
     if (refuse_grown(submit))
         return;

@@ -9,7 +9,7 @@ typedef int option_reader(
     const char *name, const json_t *value, struct job_options *o, char *error);
 
 static option_reader read_lane, read_tags, read_expires_in, read_max_attempts,
-    read_timeout, read_fallbacks;
+    read_timeout, read_fallbacks, read_custom_id;
 
 static const struct options_row rows[] = {
     {"lane", "text",
@@ -27,12 +27,16 @@ static const struct options_row rows[] = {
     {"fallback_models", "list of text",
         "at most 4 models to ask when the first one's circuit is open; "
         "default none"},
+    {"custom_id", "text",
+        "in a line of a bulk upload: what the client calls the row; 1 to 64 "
+        "letters, digits, _ and -; default none"},
     {NULL, NULL, NULL}};
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]) - 1)
 
 static option_reader *const readers[ROWS] = {read_lane, read_tags,
-    read_expires_in, read_max_attempts, read_timeout, read_fallbacks};
+    read_expires_in, read_max_attempts, read_timeout, read_fallbacks,
+    read_custom_id};
 
 const struct options_row *
 options_table(void)
@@ -206,6 +210,31 @@ read_fallbacks(
     return 0;
 }
 
+bool
+job_custom_id_is_valid(struct slice text)
+{
+    if (text.len == 0 || text.len > JOB_CUSTOM_ID_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+            (c >= '0' && c <= '9') || c == '_' || c == '-';
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
+static int
+read_custom_id(
+    const char *name, const json_t *value, struct job_options *o, char *error)
+{
+    if (!json_is_string(value) || !job_custom_id_is_valid(text_of(value)))
+        return refuse(error, name, "1 to 64 letters, digits, _ and -");
+    (void)text_copy(o->custom_id, sizeof(o->custom_id), text_of(value));
+    return 0;
+}
+
 /* A name of the client's may be shown only as far as it is plain. */
 static void
 refuse_unknown(const char *name, char *error)
@@ -227,7 +256,8 @@ refuse_unknown(const char *name, char *error)
     else
         (void)snprintf(error, OPTIONS_ERROR_SIZE,
             "longhaul.%s: there is no such option; there are lane, tags, "
-            "expires_in, max_attempts, timeout and fallback_models",
+            "expires_in, max_attempts, timeout, fallback_models and "
+            "custom_id",
             shown);
 }
 

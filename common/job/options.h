@@ -27,6 +27,10 @@
  * backslashes, so that a name can be put into JSON as it is. */
 bool job_model_is_valid(struct slice model);
 
+/* The form that Claude wants of a custom_id: [a-zA-Z0-9_-], 1..64. */
+#define JOB_CUSTOM_ID_MAX 64
+bool job_custom_id_is_valid(struct slice text);
+
 struct job_options {
     enum job_lane lane;
     int64_t expires_in_ms; /* from acceptance; 1 s .. 31 d */
@@ -36,6 +40,7 @@ struct job_options {
     unsigned fallback_count;
     char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
     char fallback_models[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
+    char custom_id[JOB_CUSTOM_ID_MAX + 1]; /* or "" */
 };
 
 /* Every option at its default. */

@@ -107,6 +107,8 @@ struct refusal {
     "to 3600s"
 #define ATTEMPTS "longhaul.max_attempts: expected a whole number from 1 to 100"
 #define LANE "longhaul.lane: expected \"interactive\", \"standard\" or \"bulk\""
+#define CUSTOM_ID \
+    "longhaul.custom_id: expected 1 to 64 letters, digits, _ and -"
 #define TAGS "longhaul.tags: expected a list of at most 16 tags"
 #define TAG \
     "longhaul.tags: expected tags of 1 to 64 letters, digits or ._:/=@- each"
@@ -168,12 +170,15 @@ static const struct refusal refusals[] = {
     {"{\"max_attempt\":1}",
         "longhaul.max_attempt: there is no such option; did you mean "
         "max_attempts?"},
+    {"{\"custom_id\":\"a.b\"}", CUSTOM_ID},
+    {"{\"custom_id\":7}", CUSTOM_ID},
+    {"{\"custom_id\":\"" X16 X16 X16 X16 "y\"}", CUSTOM_ID},
     {"{\"webhook\":1}",
         "longhaul.webhook: there is no such option; there are lane, tags, "
-        "expires_in, max_attempts, timeout and fallback_models"},
+        "expires_in, max_attempts, timeout, fallback_models and custom_id"},
     {"{\"w\\n\xC3\xA9\":1}",
         "longhaul.w\?\?\?: there is no such option; there are lane, tags, "
-        "expires_in, max_attempts, timeout and fallback_models"},
+        "expires_in, max_attempts, timeout, fallback_models and custom_id"},
 };
 
 static void
@@ -232,7 +237,7 @@ the_table_names_every_option(void **state)
         assert_true(strlen(row->help) > 10);
         assert_true(strlen(row->type) > 0);
     }
-    assert_int_equal(count, 6);
+    assert_int_equal(count, 7);
 }
 
 int
