@@ -302,6 +302,7 @@ begin_kind(struct flight *flight)
         flight_end(flight, JOB_FAILED);
         return;
     case QUEUE_CLAIM_PARKED: flight_read_parked(flight); return;
+    case QUEUE_CLAIM_REFUSED: flight_end(flight, JOB_FAILED); return;
     }
 }
 

@@ -133,7 +133,8 @@ flight_end(struct flight *flight, enum job_state state)
     flight->want_release = false;
     result->state = state;
     result->finished_ms = clock_wall_ms();
-    result->dead = state == JOB_FAILED;
+    /* What our own validation refused would be refused again. */
+    result->dead = state == JOB_FAILED && flight->kind != QUEUE_CLAIM_REFUSED;
     result->error = flight->error;
     if (result->model[0] == '\0')
         memcpy(result->model, result->meta.model, sizeof(result->model));

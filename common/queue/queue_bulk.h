@@ -21,7 +21,7 @@
  * are being worked on: see struct queue_bulk_view.
  */
 
-#include "common/job/batch.h"
+#include "common/job/bulk.h"
 #include "common/queue/queue.h"
 
 /* --- upload -------------------------------------------------------------- */
@@ -34,7 +34,7 @@ struct queue_bulk_opened {
     /* OK and true: an earlier upload with this idempotency key broke off.
      * `batch` is that one, and its uuid and times count. */
     bool continued;
-    const struct batch *batch; /* lives for the callback; NULL otherwise */
+    const struct bulk *batch; /* lives for the callback; NULL otherwise */
 };
 /*
  * Begins an upload: uuid, face, tenant, created_ms, expires_ms, run, meta and
@@ -42,12 +42,12 @@ struct queue_bulk_opened {
  * when nothing came for an hour, with one after 24 hours. The record of the
  * key stays for 24 hours after the end (then store_batch_get_idempotent).
  */
-int queue_bulk_open(struct queue *queue, const struct batch *batch,
+int queue_bulk_open(struct queue *queue, const struct bulk *batch,
     void (*on_opened)(void *arg, const struct queue_bulk_opened *result),
     void *arg) MUST_CHECK;
 
 struct queue_bulk_item {
-    /* From batch_item_id(). */
+    /* From bulk_item_id(). */
     const char *id;
     /* With batch and custom_id; its parts, if any, were staged under id with
      * queue_stage. */
@@ -77,8 +77,8 @@ int queue_bulk_stage(struct queue *queue, const struct queue_bulk_item *item,
     void (*on_staged)(void *arg, enum queue_status status, uint64_t ordinal),
     void *arg) MUST_CHECK;
 
-/* Keeps a rejected line (a JSON object, at most BATCH_REJECT_BYTES_MAX) under
- * its number; the first BATCH_REJECTS_MAX are kept. OK, NOT_OWNER. */
+/* Keeps a rejected line (a JSON object, at most BULK_REJECT_BYTES_MAX) under
+ * its number; the first BULK_REJECTS_MAX are kept. OK, NOT_OWNER. */
 int queue_bulk_reject(struct queue *queue, const char *uuid, uint64_t line,
     struct slice json, queue_on_status *on_status, void *arg) MUST_CHECK;
 
@@ -115,9 +115,9 @@ int queue_bulk_drop(struct queue *queue, const char *uuid,
 /* --- read ---------------------------------------------------------------- */
 
 struct queue_bulk_view {
-    /* state is never STAGING; when ENDED, the tally is final and so is all
+    /* never staging; when its state is ENDED, the tally is final and so is all
      * else. Lives for the callback. */
-    const struct batch *batch;
+    const struct bulk *batch;
     uint64_t promoted; /* items that have been moved to their queues */
     /* Items that a worker holds, or that wait for another attempt; the
      * others wait in line or have a row in the store. An item whose row was
@@ -200,7 +200,7 @@ int queue_bulk_advance(struct queue *queue, unsigned most,
  * tally that was); CONFLICT: look again; ABSENT.
  */
 int queue_bulk_end(struct queue *queue, const char *uuid, uint64_t replays,
-    const struct batch_tally *tally, queue_on_status *on_status,
+    const struct bulk_tally *tally, queue_on_status *on_status,
     void *arg) MUST_CHECK;
 /* The ended batch is in the store: its keys leave Redis. OK, also when they
  * have; CONFLICT when it has not ended. */

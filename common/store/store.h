@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/job/batch.h"
+#include "common/job/bulk.h"
 #include "common/job/job.h"
 
 struct store;
@@ -135,7 +135,7 @@ void store_sweep(struct store *store, int64_t finished_before_ms,
  * reads, whatever its size. */
 void store_batch_tally(struct store *store, const char *uuid,
     void (*on_tally)(
-        void *arg, enum store_status status, const struct batch_tally *tally),
+        void *arg, enum store_status status, const struct bulk_tally *tally),
     void *arg);
 
 struct store_batch_query {
@@ -167,7 +167,7 @@ void store_batch_rows(struct store *store,
 
 /* An ended batch. OK or ABSENT; deleted ones are OK with batch->deleted. */
 typedef void store_on_batch(
-    void *arg, enum store_status status, const struct batch *batch);
+    void *arg, enum store_status status, const struct bulk *batch);
 void store_batch_get(
     struct store *store, const char *uuid, store_on_batch *on_batch, void *arg);
 /* The newest one made with this idempotency key. */
@@ -184,7 +184,7 @@ struct store_batch_filter {
 void store_batch_list(struct store *store,
     const struct store_batch_filter *filter,
     void (*on_batches)(void *arg, enum store_status status,
-        const struct batch *batches, size_t count),
+        const struct bulk *batches, size_t count),
     void *arg);
 /* Its rejected lines as they were put: JSON objects, a line each. */
 void store_batch_rejects(struct store *store, const char *uuid,
@@ -195,7 +195,7 @@ void store_batch_rejects(struct store *store, const char *uuid,
 
 /* An ended batch; the first put wins (EXISTS otherwise, also when it was
  * deleted since). Copied before return. */
-void store_batch_put(struct store *store, const struct batch *batch,
+void store_batch_put(struct store *store, const struct bulk *batch,
     struct slice rejects, store_on_status *on_status, void *arg);
 /*
  * Erases rows of an ended batch, at most `limit` of them; dead letters are
