@@ -38,7 +38,8 @@ WANTED_TESTS = $(filter $(patsubst %,$(ASAN)/tests/test_%,$(patsubst \
 
 test: deps-build deps-test ## Run every test; last line: N passed, N failed
 	+@$(BUILD_NOW) all unit-programs
-	@BUILD=$(BUILD) tests/run unit scenario -- $(TEST_PROGRAMS)
+	+@$(BUILD_NOW) BUILD=$(CHAOS) CRASH_POINTS=1 all
+	@BUILD=$(BUILD) tests/run unit scenario chaos -- $(TEST_PROGRAMS)
 
 test-unit: deps-build deps-test ## Unit tests under ASan and UBSan; T=name
 	+@$(BUILD_NOW) unit-programs T='$(T)'

@@ -88,76 +88,88 @@ const allowsRetry = (call) => !['ok', 'client_gone', 'stopped', 'unknown', '400'
 
 // --- what is charged to faults -------------------------------------------
 
-const requests = group(proxy.filter((l) => l.event === 'request'), (l) => l.job);
-
-/** [{ worker, from, to, thaw }]: a worker was not itself in [from, to]. */
-function interruptions() {
-  const list = [];
-  const isWorker = (name) => /^worker/.test(name ?? '');
-  for (const e of events) {
-    if (e.event === 'exited' && isWorker(e.name)) {
-      list.push({ worker: e.name, from: e.t, to: e.t });
-    }
-    if (e.event === 'stopped_at' && isWorker(e.name)) {
-      // It stood still at a named place: nothing it does later is excused.
-      list.push({ worker: e.name, from: e.began, to: e.began });
-    }
-    if (e.event !== 'fault_over') continue;
-    if (e.kind === 'freeze' && isWorker(e.who)) {
-      list.push({ worker: e.who, from: e.began, to: e.began, thaw: e.t });
-    }
-    if (e.kind === 'hold' && /^worker.*-redis$/.test(e.link)
-      && e.ms > LEASE_MS / 2) {
-      list.push({ worker: e.link.split('-')[0], from: e.began, to: e.t });
-    }
-  }
-  return list;
-}
-const cuts = group(proxy.filter((l) => (l.event === 'cut'
-  || l.event === 'reply_cut') && l.job), (l) => l.job);
-const claudeDeaths = events.filter((e) => e.event === 'kill'
-  && e.name === 'claude').map((e) => e.t);
-const stuckUpstream = events.filter((e) => e.event === 'fault_over'
-  && ['hold', 'refuse'].includes(e.kind) && /-claude$/.test(e.link));
-const broke = interruptions();
-
-// When the store takes nothing: a full disk, somebody else with its lock, also
-// a frozen worker. Answers wait in their worker then, 5 s until they are parked.
+// A call whose answer was given to its worker needs no other call once it is
+// committed. That takes half a second at most, unless the store takes nothing:
+// a full disk, somebody else with its lock, also a frozen worker. Answers wait
+// in their worker then, 5 s until they are parked.
+const COMMIT_MS = 500;
+const BLOCKED_MS = 9000;
 const blocked = events.filter((e) => (e.event === 'fault_over'
   && (['full_disk', 'busy_store'].includes(e.kind)
     || (e.kind === 'freeze' && /^worker/.test(e.who))))
   || e.event === 'stopped_at');
-const wasFull = (t) => blocked.some((e) => e.began - 500 < t && t < e.t + 2500);
+const isBlocked = (t) => blocked.some((e) => e.began - 500 < t
+  && t < e.t + 2500);
+
+/** When a reader first saw the end of a job that had one generation only. */
+const endSeen = new Map();
+for (const l of client) {
+  if (l.event === 'seen' && TERMINAL.has(l.state) && !endSeen.has(l.id)
+    && rowsOf.get(l.id)?.length === 1) endSeen.set(l.id, l.t);
+}
+
+/** The requests that passed the proxy: { job, life, t, safe }; from `safe` on
+ * no death of its worker makes the outcome unknown. */
+const answeredAt = new Map(proxy.filter((l) => l.event === 'answered')
+  .map((l) => [l.request, l.t]));
+const requests = proxy.filter((l) => l.event === 'request').map((l) => {
+  const answered = answeredAt.get(l.request) ?? Infinity;
+  return { ...l, worker: l.link.split('-')[0], answered,
+    safe: Math.min(endSeen.get(l.job) ?? Infinity,
+      answered + (isBlocked(answered) ? BLOCKED_MS : COMMIT_MS)) };
+});
+const requestsOf = group(requests, (l) => l.job);
+
+/**
+ * The events by which a worker's calls may become unknown, each with the test
+ * whether a request did: it began before the event, and that it was over by
+ * then cannot be shown.
+ *
+ * A life that ended: all it had sent and not safely received. Whose request it
+ * is, is told by its key: no clock is compared for what was on its way.
+ * A freeze or a loss of Redis that may cost the lease: what was open when it
+ * began, what was sent while it lasted, and what was sent at once on waking up,
+ * between the check and the send. Shorter ones cost no lease.
+ */
+function interruptions() {
+  const isWorker = (name) => /^worker/.test(name ?? '');
+  const list = [];
+  const lapse = (worker, from, to, thaw) => list.push((r) => r.worker === worker
+    && ((r.t <= to + 100 && r.safe >= from)
+      || (thaw !== undefined && r.t >= thaw - 50 && r.t <= thaw + 150)));
+  for (const e of events) {
+    if (e.event === 'exited' && isWorker(e.name)) {
+      const clean = e.code === 0;
+      list.push((r) => r.life === e.life
+        && (clean ? r.answered === Infinity : r.safe >= e.t));
+    }
+    // It stood still at a named place: nothing it does later is excused.
+    if (e.event === 'stopped_at' && isWorker(e.name)) {
+      lapse(e.name, e.began, e.began);
+    }
+    if (e.event !== 'fault_over' || !(e.ms > LEASE_MS / 2)) continue;
+    if (e.kind === 'freeze' && isWorker(e.who)) {
+      lapse(e.who, e.began, e.began, e.t);
+    }
+    if (e.kind === 'hold' && /^worker.*-redis$/.test(e.link)) {
+      lapse(e.link.split('-')[0], e.began, e.t);
+    }
+  }
+  return list;
+}
+const broke = interruptions();
+const cuts = group(proxy.filter((l) => (l.event === 'cut'
+  || l.event === 'reply_cut') && l.job), (l) => l.job);
+const claudeDeaths = events.filter((e) => e.event === 'kill'
+  && e.name === 'claude').map((e) => e.t);
 
 /** How many calls of a job became unknown through injected faults. */
 function chargesOf(id) {
-  const sent = requests.get(id) ?? [];
-  let charges = (cuts.get(id) ?? []).length;
-  // Sent, and either not answered or answered so lately that the answer may
-  // not be committed: that takes half a second at most, unless the store would
-  // not take it.
-  const made = callsByJob.get(id) ?? [];
-  const endOf = (request) => made.filter((call) => call.t0 >= request.t - 50)
-    .reduce((first, call) => (first && first.t0 <= call.t0 ? first : call), null)
-    ?.t1 ?? request.t;
-  const isOpen = (index, t) => sent[index].t <= t + 100
-    && endOf(sent[index]) + (wasFull(endOf(sent[index])) ? 9000 : 500) >= t;
-  for (const { worker, from, to, thaw } of broke) {
-    const hit = sent.some((request, i) => request.link === `${worker}-claude`
-      && (isOpen(i, from) || (request.t >= from && request.t <= to)
-        || (thaw && request.t >= thaw - 50 && request.t <= thaw + 150)));
-    if (hit) charges++;
-  }
-  for (const t of claudeDeaths) {
-    if ((callsByJob.get(id) ?? []).some((c) => c.t0 <= t && c.t1 >= t - 50)) charges++;
-  }
-  for (const e of stuckUpstream) {
-    // Long holds look like hangs to nobody: a call may take ten minutes. Only
-    // the connections that were cut at the end count, and those are in `cuts`.
-    if (sent.some((r, i) => r.link === e.link && r.t <= e.t && isOpen(i, e.t)
-      && r.t >= e.began)) charges++;
-  }
-  return charges;
+  const sent = requestsOf.get(id) ?? [];
+  return (cuts.get(id) ?? []).length
+    + broke.filter((became) => sent.some(became)).length
+    + claudeDeaths.filter((t) => sent.some((r) => r.t <= t + 50
+      && r.answered >= t - 50)).length;
 }
 
 // --- 1: what was accepted has ended --------------------------------------

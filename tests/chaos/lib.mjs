@@ -169,7 +169,7 @@ export class Installation {
     const { port } = await this.proxy.link(`${name}-claude`, '127.0.0.1:0',
       `127.0.0.1:${this.claudePort}`);
     Object.assign(spec.env, { ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
-      ANTHROPIC_API_KEY: 'sk-ant-chaos', LONGHAUL_JOB_HEADER: 'x-longhaul-job',
+      LONGHAUL_JOB_HEADER: 'x-longhaul-job',
       LONGHAUL_RETRY_BASE: '20ms', LONGHAUL_RETRY_CAP: '300ms',
       LONGHAUL_WORKER_CONCURRENCY: '32' });
   }
@@ -192,24 +192,32 @@ export class Installation {
       '/_fake/mode', { body: JSON.stringify(changes) });
   }
 
-  /** Starts or restarts a program of ours; false: it died while starting. */
+  /** Starts or restarts a program of ours; false: it died while starting.
+   * Each life of a worker has a key of its own, by which the proxy tells whose
+   * request it carries. */
   async spawn(name, env = {}) {
     const spec = this.specs.get(name);
+    this.lives = (this.lives ?? 0) + 1;
+    const life = `${name}.${this.lives}`;
+    const program = await startProcess(bin(spec.program), { name,
+      args: ['--die-with-parent'], cwd: this.dir, env: { ...spec.env,
+        ...(spec.worker ? { ANTHROPIC_API_KEY: `sk-ant-chaos-${life}` } : {}),
+        ...env } });
+    this.log.say({ event: 'spawned', name, life, pid: program.pid });
+    program.exited.then(({ code, signal }) => this.log.say({ event: 'exited',
+      name, life, pid: program.pid, code, signal }));
     try {
-      const program = await startProcess(bin(spec.program), { name,
-        args: ['--die-with-parent'], env: { ...spec.env, ...env }, cwd: this.dir,
-        waitFor: /^ready (http:\S+)$/m, timeoutMs: 20_000 });
-      this.programs.set(name, program);
-      program.exited.then(({ code, signal }) => this.log.say({ event: 'exited',
-        name, pid: program.pid, code, signal }));
-      this.log.say({ event: 'started', name, pid: program.pid,
-        ...resources(program.pid) });
-      return true;
+      program.match = await program.waitForLine(/^ready (http:\S+)$/m, 20_000);
     } catch (error) {
-      this.log.say({ event: 'died_starting', name,
+      this.log.say({ event: 'died_starting', name, life,
         why: String(error.message).slice(0, 300) });
+      await program.kill();
       return false;
     }
+    this.programs.set(name, program);
+    this.log.say({ event: 'started', name, life, pid: program.pid,
+      ...resources(program.pid) });
+    return true;
   }
   ready(name, timeoutMs = 20_000) {
     return until(async () => (await http(this.agent, this.url(name), 'GET',

@@ -8,16 +8,18 @@
 //     {"op":"set","name":N,"delay_ms":0,"hold":null|"up"|"down"|"both",
 //      "refuse":false,"cut_replies":0}          "up": towards the server
 //     {"op":"cut","name":N}                     every connection of the link
-//   stdout  one JSON event a line: linked, request, cut, reply_cut
+//   stdout  one JSON event a line: linked, request, answered, cut, reply_cut
 //
 // On links whose name ends in "-claude" it notes which job each request is
-// for, and on a cut which jobs had no complete answer: the record by which
-// outcomes that became unknown are charged.
+// for and from which life of which worker, when its answer was given to the
+// worker in full, and on a cut which jobs had no complete answer: the record
+// by which outcomes that became unknown are charged.
 
 import { createConnection, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const links = new Map();
+let requests = 0;
 const say = (event) => process.stdout.write(
   `${JSON.stringify({ t: Date.now(), ...event })}\n`);
 
@@ -29,27 +31,40 @@ function address(text) {
 
 /** Follows requests and answers of one HTTP/1.1 connection. */
 class Witness {
-  constructor(link) { this.link = link; this.job = null; this.tail = ''; }
+  constructor(link) { this.link = link; this.open = null; this.tail = ''; }
   request(bytes) {
     const text = this.tail + bytes.toString('latin1');
-    this.tail = text.slice(-200);
-    const found = [...text.matchAll(/x-longhaul-job: (\S+)\r\n/gi)].pop();
-    if (!found) return;
+    const heads = [...text.matchAll(/POST \S+ HTTP\/1\.1\r\n[^]*?\r\n\r\n/g)];
+    this.tail = text.slice(-4096);
+    const head = heads.pop()?.[0];
+    const job = /\r\nx-longhaul-job: (\S+)\r\n/i.exec(head ?? '')?.[1];
+    if (!job) return;
     this.tail = '';
-    this.job = found[1];
+    this.open = { request: ++requests, job };
     this.left = null;
-    say({ event: 'request', link: this.link, job: this.job });
+    this.chunked = false;
+    this.end = '';
+    say({ event: 'request', link: this.link, ...this.open,
+      life: /\r\nx-api-key: sk-ant-chaos-(\S+)\r\n/i.exec(head)?.[1] });
   }
+  /** What was written to the worker's side. */
   answer(bytes) {
-    if (this.job === null) return;
+    if (this.open === null) return;
     if (this.left === null) {
       const text = bytes.toString('latin1');
       const end = text.indexOf('\r\n\r\n');
       const length = /\r\ncontent-length: (\d+)/i.exec(text.slice(0, end + 2));
-      if (end < 0 || !length) { this.left = Infinity; return; }
-      this.left = Number(length[1]) - (bytes.length - end - 4);
+      this.chunked = end >= 0 && !length;
+      this.left = end >= 0 && length
+        ? Number(length[1]) - (bytes.length - end - 4) : Infinity;
     } else this.left -= bytes.length;
-    if (this.left <= 0) this.job = null;
+    if (this.chunked) {
+      this.end = (this.end + bytes.toString('latin1')).slice(-7);
+      if (this.end === '\r\n0\r\n\r\n') this.left = 0;
+    }
+    if (this.left > 0) return;
+    say({ event: 'answered', link: this.link, ...this.open });
+    this.open = null;
   }
 }
 
@@ -108,7 +123,7 @@ class Connection {
     else this.server.resume();
   }
   cut(event) {
-    say({ event, link: this.link.name, job: this.witness?.job ?? null });
+    say({ event, link: this.link.name, ...this.witness?.open });
     this.close();
   }
   close() {
