@@ -7,8 +7,9 @@
 // promise is printed with the ids; exit status 1.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const [dir, database, socket, statusUrl] = process.argv.slice(2);
 const P = 'lh:{0}:';
@@ -29,7 +30,8 @@ const events = read('events.jsonl');
 const proxy = read('proxy.jsonl');
 const ledger = read('ledger.jsonl').filter((l) => l.path === '/v1/messages');
 const rows = sql('SELECT id, generation, state, version, finished_ms, attempts, '
-  + 'unknown_calls, simulated, input_tokens, output_tokens, cost_usd_nanos, '
+  + 'unknown_calls, input_tokens, output_tokens, cache_read_tokens, '
+  + 'cache_write_5m_tokens, cache_write_1h_tokens, cost_usd_nanos, '
   + 'meta, idempotency_key, dead, model, deleted FROM job ORDER BY id, generation');
 
 const broken = [];
@@ -322,27 +324,90 @@ claim(6, 'pending entries', streams.filter((key) => {
 }));
 claim(6, 'bytes counted for no job', ['0', ''].includes(redis('GET', `${P}bytes`))
   ? [] : [redis('GET', `${P}bytes`)]);
+// Every key is of a kind that may be there when nothing is in flight.
+const MAY_STAY = new RegExp('^(install|queues|bytes|replayed|fence|epoch|swept|beat'
+  + '|turn|dead|deadidx|deadgroup|op|(q|seq|head|idle|tomb|idem|oplock):.+)$');
+const checkedAbove = /^(job|body|parked|abort|staging|ids|due|retry)(:|$)/;
+claim(6, 'keys that nobody needs any more', keys.map((key) => key.slice(P.length))
+  .filter((key) => !MAY_STAY.test(key) && !checkedAbove.test(key)));
+claim(6, 'tombstones and idempotency records that stay for ever', redis('EVAL',
+  'local left = {} for _, key in ipairs(redis.call("KEYS", ARGV[1] .. "*")) do '
+  + 'local kind = string.match(string.sub(key, #ARGV[1] + 1), "^(%a+):") '
+  + 'if (kind == "tomb" or kind == "idem") and redis.call("TTL", key) < 0 then '
+  + 'left[#left + 1] = key end end return left', '0', P).split('\n')
+  .filter(Boolean));
+const ends = events.filter((e) => e.event === 'resources');
+const living = redis('HKEYS', `${P}beat`).split('\n').filter(Boolean);
+const workersUp = ends.filter((e) => /^worker/.test(e.name)).length;
+claim(6, 'heartbeats of workers that are gone', living.length > workersUp
+  ? living : []);
+claim(6, 'consumers without a heartbeat', [...new Set(streams.flatMap((key) =>
+  redis('XINFO', 'CONSUMERS', key, 'w').split('\n')
+    .filter((word, i, all) => all[i - 1] === 'name')))]
+  .filter((name) => !living.includes(name)));
+claim(6, 'answers without a row, or rows without their answer', sql('SELECT row '
+  + 'AS content, NULL AS id FROM content WHERE row NOT IN (SELECT row FROM job) '
+  + 'UNION ALL SELECT NULL, id FROM job WHERE state = \'succeeded\' AND deleted = 0 '
+  + 'AND row NOT IN (SELECT row FROM content WHERE answer IS NOT NULL)'));
+claim(6, 'files beside the store', readdirSync(dirname(database)).filter((name) =>
+  name.startsWith(basename(database))
+  && !['', '-wal', '-shm', '.lock'].includes(name.slice(basename(database).length))));
+
+// Connections to Claude are kept for the next calls, as many as there may be
+// calls. Everything else is what it was when the program was ready, but for the
+// connections to Redis and the files of the store that come a moment later.
 const startOf = group(events.filter((e) => e.event === 'started'), (e) => e.pid);
-for (const end of events.filter((e) => e.event === 'resources')) {
+const MEMORY_MB = Number(process.env.LONGHAUL_CHAOS_MEMORY_MB ?? 32);
+for (const end of ends) {
   const [start] = startOf.get(end.pid) ?? [];
-  claim(6, `descriptors of ${end.name} over the base line`,
-    start && end.fds - start.fds > 48 ? [`${start.fds} -> ${end.fds}`] : []);
+  claim(6, `descriptors of ${end.name} over the base line`, start
+    && (end.fds - end.upstream - start.fds > 8 || end.upstream > 34)
+    ? [`${start.fds} -> ${end.fds}, ${end.upstream} of them to Claude`] : []);
   claim(6, `memory of ${end.name} over the base line`,
-    start && end.rss_kb - start.rss_kb > 96 * 1024
+    start && end.rss_kb - start.rss_kb > MEMORY_MB * 1024
       ? [`${start.rss_kb} -> ${end.rss_kb} kB`] : []);
 }
 
-// --- 7: usage ----------------------------------------------------------------------
+// --- 7: usage and cost --------------------------------------------------------------
 
-claim(7, 'usage that no answered call had', rows.filter((row) =>
-  row.state === 'succeeded' && !(callsByJob.get(row.id) ?? []).some((c) =>
-    c.outcome === 'ok' && c.input_tokens === row.input_tokens
-    && c.output_tokens === row.output_tokens)).map((row) => row.id));
+const catalog = JSON.parse(readFileSync(join(
+  dirname(fileURLToPath(import.meta.url)), '../../schema/models.json'), 'utf8'));
+const modelOf = new Map(catalog.models.flatMap((m) => [m.id, ...(m.aliases ?? [])]
+  .map((name) => [name, m])));
+/** What a call costs, in 1e-9 USD; -1: nobody knows. */
+function priceOf(name, call) {
+  const tiers = modelOf.get(name)?.prices;
+  if (!tiers) return -1;
+  const write5m = call.cache_write - call.cache_write_1h;
+  const prompt = call.input_tokens + call.cache_read + call.cache_write;
+  const price = tiers.find((tier) => tier.up_to_prompt_tokens === null
+    || prompt <= tier.up_to_prompt_tokens);
+  // USD per million tokens: a thousandth of that is 1e-9 USD per token.
+  const sum = [[call.input_tokens, price.input], [call.output_tokens,
+    price.output], [call.cache_read, price.cache_read],
+  [write5m, price.cache_write_5m], [call.cache_write_1h, price.cache_write_1h]]
+    .reduce((total, [tokens, usd]) => total + BigInt(tokens)
+      * BigInt(Math.round(usd * 1e6)), 0n);
+  return Number((sum + 500n) / 1000n);
+}
+/** The answered calls from which a row may have come. */
+const sourcesOf = (row) => (callsByJob.get(row.id) ?? []).filter((c) =>
+  c.outcome === 'ok' && c.model === row.model
+  && c.input_tokens === row.input_tokens && c.output_tokens === row.output_tokens
+  && c.cache_read === row.cache_read_tokens
+  && c.cache_write_1h === row.cache_write_1h_tokens
+  && c.cache_write - c.cache_write_1h === row.cache_write_5m_tokens);
+const answeredRows = rows.filter((row) => row.state === 'succeeded');
+claim(7, 'usage that no answered call had', answeredRows.filter((row) =>
+  sourcesOf(row).length === 0).map((row) => row.id));
+claim(7, 'costs that are not the price of the usage', answeredRows.filter((row) =>
+  sourcesOf(row).some((c) => priceOf(row.model, c) !== row.cost_usd_nanos))
+  .map((row) => `${row.id} ${row.model} ${row.cost_usd_nanos}`));
 claim(7, 'usage of jobs without an answer', rows.filter((row) =>
-  row.state !== 'succeeded' && (row.input_tokens || row.output_tokens))
+  row.state !== 'succeeded' && (row.input_tokens || row.output_tokens
+    || row.cache_read_tokens || row.cache_write_5m_tokens
+    || row.cache_write_1h_tokens || row.cost_usd_nanos > 0))
   .map((row) => row.id));
-claim(7, 'a price for simulated answers', rows.filter((row) =>
-  row.cost_usd_nanos !== -1).map((row) => row.id));
 // A connection that was accepted and reset may have carried the request.
 claim(7, 'more unknown calls than attempts and faults', rows.filter((row) =>
   row.unknown_calls > row.attempts + broke.length).map((row) => row.id));
@@ -354,6 +419,19 @@ claim(8, 'requests that reached Claude changed', calls.filter((c) => {
   const body = row && bodies.get(JSON.parse(row.meta).h);
   return body && c.sha256 && body.upstream_sha !== c.sha256;
 }).map((c) => c.job));
+claim(8, 'calls whose request was not looked at', calls.filter((c) => !c.sha256)
+  .map((c) => `call ${c.call}`));
+// An answer that came as one document is kept byte for byte; of one that came
+// as a stream, what it says.
+const results = group(client.filter((l) => l.event === 'result'
+  && l.status === 200 && l.state === 'succeeded'), (l) => l.id);
+claim(8, 'results that are not what Claude sent', [...results.values()].flat()
+  .filter((l) => !(callsByJob.get(l.id) ?? []).some((c) => c.outcome === 'ok'
+    && (c.stream ? c.text_sha256 === l.text : c.answer_sha256 === l.sha)))
+  .map((l) => `${l.id}/${l.generation}`));
+claim(8, 'results that nobody could read', accepted.filter(({ id }) =>
+  !erased.has(id) && rowsOf.get(id)?.at(-1).state === 'succeeded'
+  && !results.has(id)).map(({ id }) => id));
 claim(8, '503 and 429 without Retry-After', client.filter((l) =>
   [503, 429].includes(l.status) && !/^\d+$/.test(l.retry_after ?? ''))
   .map((l) => `${l.event} ${l.status}`));

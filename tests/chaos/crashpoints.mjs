@@ -8,8 +8,8 @@ import { connect } from 'node:net';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stopAll, tmpdir } from '../scenario/lib/process.mjs';
-import { Chance, crashPoints, emptied, here, http, Installation, Log, resources,
-  sleep, smallDisk } from './lib.mjs';
+import { Chance, crashPoints, emptied, here, http, Installation, Log, sleep,
+  smallDisk } from './lib.mjs';
 import { Injector } from './faults.mjs';
 import { Load } from './load.mjs';
 
@@ -187,7 +187,7 @@ await emptied(at);
 log.say({ event: 'settled' });
 await load.lookAgain();
 for (const name of at.specs.keys()) {
-  log.say({ event: 'resources', name, pid: at.pid(name), ...resources(at.pid(name)) });
+  log.say({ event: 'resources', ...at.resources(name) });
 }
 const checked = spawnSync(process.execPath, [join(here, 'check.mjs'), dir,
   at.storePath, at.redis.socket, at.url('status')], { encoding: 'utf8' });

@@ -5,7 +5,7 @@ import { appendFileSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bin, freePort, sleep, startProcess, until }
@@ -77,11 +77,25 @@ export function http(agent, url, method, path, { body, headers = {},
 
 export const newAgent = () => new Agent({ keepAlive: true, maxSockets: 200 });
 
-/** Descriptors and resident kilobytes of a process, or null. */
-export function resources(pid) {
+/** Descriptors and resident kilobytes of a process, or null; `upstream`:
+ * how many of the descriptors are connections to `port`. */
+export function resources(pid, port) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return { fds: readdirSync(`/proc/${pid}/fd`).length,
+    const open = readdirSync(`/proc/${pid}/fd`);
+    const hex = Number(port).toString(16).toUpperCase().padStart(4, '0');
+    const inodes = new Set(port ? readFileSync(`/proc/${pid}/net/tcp`, 'utf8')
+      .split('\n').map((line) => line.trim().split(/\s+/))
+      .filter((words) => words[2]?.endsWith(`:${hex}`)).map((words) => words[9])
+      : []);
+    const upstream = open.filter((fd) => {
+      try {
+        const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(
+          `/proc/${pid}/fd/${fd}`)) ?? [];
+        return inodes.has(inode);
+      } catch { return false; }
+    }).length;
+    return { fds: open.length, upstream,
       rss_kb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) };
   } catch {
     return null;
@@ -151,6 +165,11 @@ export class Installation {
     return [...this.specs.keys()].filter((name) => this.specs.get(name).worker);
   }
   url(name) { return `http://127.0.0.1:${this.specs.get(name).port}`; }
+  resources(name) {
+    const { env } = this.specs.get(name);
+    return { name, pid: this.pid(name), ...resources(this.pid(name),
+      new URL(env.ANTHROPIC_BASE_URL ?? 'http://none').port) };
+  }
   pid(name) { return this.programs.get(name)?.pid; }
   isUp(name) {
     const child = this.programs.get(name)?.child;
@@ -182,7 +201,7 @@ export class Installation {
   }
   async startClaude() {
     const claude = await startProcess(bin('fake-claude'), {
-      args: ['--listen', `127.0.0.1:${this.claudePort}`, '--control', '--ledger',
+      args: ['--listen', `127.0.0.1:${this.claudePort}`, '--control', '--unmarked', '--ledger',
         this.ledgerPath, '--die-with-parent'],
       waitFor: /listening (http:\/\/\S+)\n/ });
     this.programs.set('claude', claude);
@@ -279,4 +298,8 @@ export async function emptied(at) {
   await until(async () => await at.redisCli('--scan', '--pattern',
     'lh:{0}:job:*') === '', { timeoutMs: 10_000, everyMs: 200,
     what: 'no job in Redis' }).catch(() => {});
+  // Workers that died are forgotten when their lease is over.
+  await until(async () => Number(await at.redisCli('HLEN', 'lh:{0}:beat'))
+    <= at.workerNames().length, { timeoutMs: 10_000, everyMs: 200,
+    what: 'no dead worker in Redis' }).catch(() => {});
 }

@@ -10,11 +10,19 @@ import { createHash } from 'node:crypto';
 import { http, newAgent, sleep } from './lib.mjs';
 
 const TERMINAL = ['succeeded', 'failed', 'canceled', 'expired'];
+const textOf = (message) => (message?.content ?? []).map((block) =>
+  block.text ?? '').join('');
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-const MODELS = [[50, 'mock-ok'], [20, 'mock-slow-200ms'], [10, 'mock-flaky-10pct'],
+const MODELS = [[25, 'mock-ok'], [12, 'claude-haiku-5-5'],
+  [8, 'claude-sonnet-5-5'], [5, 'claude-opus-4-8'], [20, 'mock-slow-200ms'], [10, 'mock-flaky-10pct'],
   [5, 'mock-529-twice'], [5, 'mock-cut-once'], [8, 'mock-400'],
   [2, 'mock-slow-1500ms']];
+
+/** What some prompts begin with, so that Claude's cache takes part. */
+const PREFIX = (kind, ttl) => `"system":[{"type":"text","text":"${`The rules of `
+  + `house ${kind}. `.repeat(500)}","cache_control":{"type":"ephemeral"${
+    ttl ? `,"ttl":"${ttl}"` : ''}}}],`;
 
 export class Load {
   constructor(installation, chance, log, { rate = 40, quiet = false,
@@ -67,21 +75,25 @@ export class Load {
     const expires = chance.hit(0.02);
     const length = chance.hit(0.01) ? 1_400_000 : chance.hit(0.1) ? 30_000
       : chance.int(20, 400);
-    return { model: expires ? 'mock-slow-30s' : model, length,
-      options: expires ? '{"expires_in":2}' : '' };
+    const prefix = chance.hit(0.2)
+      ? PREFIX(chance.int(1, 4), chance.pick([null, '5m', '1h'])) : '';
+    return { model: expires ? 'mock-slow-30s' : model, length, prefix,
+      stream: chance.hit(0.2), options: expires ? '{"expires_in":2}' : '' };
   }
 
-  makeBody(n, { model, length, options: given }) {
+  makeBody(n, { model, length, options: given, prefix = '', stream = false }) {
     const { chance } = this;
     // Not compressible, so that long ones travel in parts.
     let text = `Question ${n}. `;
     while (text.length < length) text += `${chance.int(0, 4294967295).toString(36)} `;
-    const head = `{"model":"${model}","max_tokens":48,`;
+    // From 8192 tokens on, the answer is streamed.
+    const head = `"model":"${model}","max_tokens":${stream ? 9000 : 48},${prefix}`;
     const options = given ? `"longhaul":${given},` : '';
     const tail = `"messages":[{"role":"user","content":"${text}"}]}`;
-    const body = head + options + tail;
+    const body = `{${head}${options}${tail}`;
+    const sent = `{${stream ? '"stream":true,' : ''}${head}${tail}`;
     this.log.say({ event: 'body', n, model, bytes: Buffer.byteLength(body),
-      sha: sha256(body), upstream_sha: sha256(head + tail) });
+      sha: sha256(body), upstream_sha: sha256(sent) });
     return body;
   }
 
@@ -159,6 +171,7 @@ export class Load {
       this.note('result', 'status', answer, { id, generation: job.generation,
         state: job.status,
         sha: answer.status === 200 ? sha256(answer.bytes) : undefined,
+        text: answer.status === 200 ? sha256(textOf(answer.json)) : undefined,
         usage: answer.json?.usage });
       if (answer.status !== 0 && answer.status < 500) return;
       await sleep(300);

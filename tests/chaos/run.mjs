@@ -7,8 +7,8 @@ import { tmpdir as systemTmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, stopAll, tmpdir } from '../scenario/lib/process.mjs';
-import { Chance, crashPoints, emptied, here, Installation, Log, resources,
-  sleep, smallDisk } from './lib.mjs';
+import { Chance, crashPoints, emptied, here, Installation, Log, sleep,
+  smallDisk } from './lib.mjs';
 import { draw, Injector } from './faults.mjs';
 import { Load } from './load.mjs';
 
@@ -64,8 +64,7 @@ async function oneRun(seed) {
     at.agent.destroy();
     await sleep(300);
     for (const name of at.specs.keys()) {
-      log.say({ event: 'resources', name, pid: at.pid(name),
-        ...resources(at.pid(name)) });
+      log.say({ event: 'resources', ...at.resources(name) });
     }
     checked = spawnSync(process.execPath, [join(here, 'check.mjs'), dir,
       at.storePath, at.redis.socket, at.url('status')], { encoding: 'utf8' });

@@ -32,6 +32,21 @@ call_free(struct call *call)
     release(call);
 }
 
+/* What the answer says, and its bytes when they are one document. */
+static void
+hash_answer(const struct call *call, struct ledger_end *end)
+{
+    struct buffer text = {0};
+    for (size_t i = 0; i < call->answer.count; i++)
+        if (call->answer.blocks[i].kind == ANSWER_TEXT)
+            buffer_append_slice(
+                &text, buffer_slice(&call->answer.blocks[i].text));
+    ledger_hash(buffer_slice(&text), end->text_sha256);
+    buffer_clear(&text);
+    if (!call->request.stream)
+        ledger_hash(buffer_slice(&call->out), end->answer_sha256);
+}
+
 void
 call_end(
     struct call *call, unsigned status, const char *outcome, bool delivered)
@@ -45,6 +60,9 @@ call_end(
         end.cache_read = call->cache.read_tokens;
         end.cache_write =
             call->cache.write_5m_tokens + call->cache.write_1h_tokens;
+        end.cache_write_1h = call->cache.write_1h_tokens;
+        if (sim->ledger != NULL && delivered)
+            hash_answer(call, &end);
     }
     if (call->limits != NULL && end.output_tokens > call->output_charged)
         limits_charge_output(call->limits,
@@ -60,7 +78,7 @@ call_fail(
 {
     struct buffer body = {0};
     char text[16];
-    caller_answer_headers(call->req);
+    caller_answer_headers(call->req, !call->sim->settings.unmarked);
     if (call->limits != NULL)
         quota_answer_headers(call->req, call->limits);
     if (retry_after_s > 0) {
@@ -131,7 +149,7 @@ void
 call_begin_answer(struct call *call)
 {
     cache_commit(&call->sim->cache, &call->cache);
-    caller_answer_headers(call->req);
+    caller_answer_headers(call->req, !call->sim->settings.unmarked);
     quota_answer_headers(call->req, call->limits);
 }
 

@@ -93,10 +93,11 @@ caller_read(const struct http_head *head, struct caller *caller,
 }
 
 void
-caller_answer_headers(struct http_request *req)
+caller_answer_headers(struct http_request *req, bool marked)
 {
     http_reply_header(req, "request-id", http_request_id(req));
-    http_reply_header(req, "x-fake-claude", "simulated");
+    if (marked)
+        http_reply_header(req, "x-fake-claude", "simulated");
     http_reply_header(req, "anthropic-organization-id",
         "00000000-0000-4000-8000-000000000000");
     http_reply_header(req, "anthropic-workspace-id", "wrkspc_simulated");

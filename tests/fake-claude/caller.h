@@ -19,7 +19,7 @@ struct caller {
  * caller->auth is set in both cases. */
 int caller_read(const struct http_head *head, struct caller *caller,
     struct api_error *error) MUST_CHECK;
-/* request-id, x-fake-claude, organisation and workspace. */
-void caller_answer_headers(struct http_request *req);
+/* request-id, organisation, workspace and, when `marked`, x-fake-claude. */
+void caller_answer_headers(struct http_request *req, bool marked);
 
 #endif

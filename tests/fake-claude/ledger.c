@@ -117,6 +117,9 @@ ledger_end(struct ledger *ledger, const struct ledger_call *call,
     append_count(line, "output_tokens", end->output_tokens);
     append_count(line, "cache_read", end->cache_read);
     append_count(line, "cache_write", end->cache_write);
+    append_count(line, "cache_write_1h", end->cache_write_1h);
+    append_text(line, "answer_sha256", end->answer_sha256);
+    append_text(line, "text_sha256", end->text_sha256);
     write_line(ledger);
 }
 

@@ -9,7 +9,8 @@
  *    "path":"/v1/messages","model":...,"version":...,"beta":...,
  *    "auth":"x-api-key"|"bearer"|null,"stream":false,"bytes":812,
  *    "sha256":"...","status":200,"outcome":"ok","input_tokens":...,
- *    "output_tokens":...,"cache_read":...,"cache_write":...}
+ *    "output_tokens":...,"cache_read":...,"cache_write":...,
+ *    "cache_write_1h":...,"answer_sha256":"..."|null,"text_sha256":...}
  *
  * "begin" has no status and nothing behind it. Each line is one write(2)
  * with O_APPEND, so several processes can share a file and a killed one
@@ -42,7 +43,10 @@ struct ledger_end {
     uint64_t input_tokens;
     uint64_t output_tokens;
     uint64_t cache_read;
-    uint64_t cache_write;
+    uint64_t cache_write; /* both lifetimes */
+    uint64_t cache_write_1h;
+    char answer_sha256[65]; /* of the document's bytes; "": a stream */
+    char text_sha256[65]; /* of what its text blocks say; "": no answer */
 };
 
 /* NULL with errno when the file cannot be opened. */

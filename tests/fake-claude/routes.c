@@ -11,7 +11,7 @@ static void
 fail(struct http_request *req, const struct api_error *error)
 {
     struct buffer body = {0};
-    caller_answer_headers(req);
+    caller_answer_headers(req, true);
     message_append_error(&body, error, http_request_id(req), false);
     http_reply_buffer(req, error->status, "application/json", &body);
 }
@@ -19,7 +19,7 @@ fail(struct http_request *req, const struct api_error *error)
 static void
 reply(struct http_request *req, struct buffer *body)
 {
-    caller_answer_headers(req);
+    caller_answer_headers(req, true);
     http_reply_buffer(req, 200, "application/json", body);
 }
 
@@ -96,7 +96,7 @@ static void
 say_hello(struct http_request *req, void *program)
 {
     (void)program;
-    caller_answer_headers(req);
+    caller_answer_headers(req, true);
     http_reply(req, 200, NULL, NULL, 0);
 }
 

@@ -40,6 +40,8 @@ static const struct option options[] = {
         "make each line durable before the answer"},
     {"record", "DIR", KIND_TEXT, AT(record),
         "keep every request, credentials masked"},
+    {"unmarked", NULL, KIND_FLAG, AT(unmarked),
+        "answers do not say that they are simulated: tests of prices"},
     {"control", NULL, KIND_FLAG, AT(control), "serve /_fake/"},
     {"fast", NULL, KIND_FLAG, AT(fast),
         "for benchmarks: bodies are not parsed, the answer is canned"},

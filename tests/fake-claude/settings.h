@@ -24,6 +24,7 @@ struct settings {
     const char *ledger;
     bool fsync_ledger;
     const char *record;
+    bool unmarked;
     bool control;
     bool fast;
     bool help;

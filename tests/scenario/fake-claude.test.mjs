@@ -328,20 +328,24 @@ describe('the witness', () => {
     const claude = await startFakeClaude({ args: ['--record', record] });
     const text = '{ "max_tokens" : 5,\n"model":"mock-slow-50ms", "messages":' +
       '[{"role":"user","content":"caf\\u00e9 secret-prompt"}]}';
-    await (await post(claude, text, { headers: { 'x-longhaul-job': 'job_1',
-      'anthropic-beta': 'files-api-2025-04-14', 'x-api-key': 'secret-key' } })).text();
+    const answer = await (await post(claude, text, { headers: {
+      'x-longhaul-job': 'job_1', 'anthropic-beta': 'files-api-2025-04-14',
+      'x-api-key': 'secret-key' } })).text();
+    const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
     const [begin, end] = claude.ledger();
     const expected = { call: 1, job: 'job_1', path: '/v1/messages',
       model: 'mock-slow-50ms', version: '2026-10-21', beta: 'files-api-2025-04-14',
       auth: 'x-api-key', stream: false, bytes: Buffer.byteLength(text),
-      sha256: createHash('sha256').update(text).digest('hex') };
+      sha256: sha256(text) };
     const { t_ms: t1, ...first } = begin;
     const { t_ms: t2, ...second } = end;
     assert.deepEqual(first, { call: 1, event: 'begin', ...expected });
     assert.ok(t2 >= t1 + 50 - SLACK_MS);
     assert.deepEqual(second, { call: 1, event: 'end', ...expected, status: 200,
       outcome: 'ok', input_tokens: second.input_tokens, output_tokens: 5,
-      cache_read: 0, cache_write: 0 });
+      cache_read: 0, cache_write: 0, cache_write_1h: 0,
+      answer_sha256: sha256(answer),
+      text_sha256: sha256(JSON.parse(answer).content[0].text) });
     const raw = readFileSync(claude.ledgerPath, 'utf8');
     assert.doesNotMatch(raw, /secret/);
     const [file] = readdirSync(record);
@@ -373,6 +377,14 @@ describe('the program', () => {
     for await (const piece of reply.body) pieces += piece.length > 0 ? 1 : 0;
     assert.ok(pieces >= 3, `${pieces} pieces`);
     assert.ok(Date.now() - begun >= 250);
+  });
+
+  test('leaves out the mark when it is told to', async () => {
+    const marked = await post(await startFakeClaude(), body('mock-ok'));
+    assert.equal(marked.headers.get('x-fake-claude'), 'simulated');
+    const claude = await startFakeClaude({ args: ['--unmarked'] });
+    const reply = await post(claude, body('mock-ok'));
+    assert.equal(reply.headers.get('x-fake-claude'), null);
   });
 
   test('answers without parsing in its fast mode', async () => {
