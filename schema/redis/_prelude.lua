@@ -100,24 +100,45 @@ local function disown(job)
   if job.cxl then call('SREM', P .. 'abort:' .. job.own, job.id) end
 end
 
--- The job leaves Redis; only the tombstone stays (a resent enqueue finds it
--- for a day). The row in the store is committed already. A generation that
+-- Jobs leave Redis; only their tombstones stay (a resent enqueue finds one
+-- for a day). The rows in the store are committed already. A generation that
 -- came from a replay no longer needs the request kept with the old row.
-local function depart(job, ver, st)
-  local id = job.id
-  call('SET', P .. 'tomb:' .. id, job.gen_text .. ' ' .. ver .. ' ' .. st,
-    'EX', '86400')
-  if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, '86400') end
-  if job.gen > 0 then
-    call('ZADD', P .. 'forget', clock_ms(), id .. '/' .. (job.gen - 1))
+-- `leaving`: jobs as load() makes them, with the version and the state of the
+-- row in last_ver and last_st. One command says what it can for all of them.
+local function depart(leaving)
+  local keys, ids, entries, bytes = {}, {}, {}, 0
+  for i, job in ipairs(leaving) do
+    local id = job.id
+    call('SET', P .. 'tomb:' .. id, job.gen_text .. ' ' .. job.last_ver ..
+      ' ' .. job.last_st, 'EX', '86400')
+    if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, '86400') end
+    if job.gen_text ~= '0' then
+      call('ZADD', P .. 'forget', clock_ms(), id .. '/' .. (job.gen_text - 1))
+    end
+    if job.str == 'r' then
+      call('ZREM', P .. 'retry', id)
+    elseif job.ent then
+      local key = stream(job.q, job.str)
+      local list = entries[key] or {}
+      list[#list + 1] = job.ent
+      entries[key] = list
+    end
+    ids[i] = id
+    keys[#keys + 1] = P .. 'job:' .. id
+    keys[#keys + 1] = P .. 'body:' .. id
+    if job.parked then keys[#keys + 1] = P .. 'parked:' .. id end
+    bytes = bytes + job.sz_text
+    if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
+    say(id, job.last_ver, job.last_st)
   end
-  take_off(job)
-  call('UNLINK', P .. 'job:' .. id, P .. 'body:' .. id, P .. 'parked:' .. id)
-  call('ZREM', P .. 'ids', id)
-  call('ZREM', P .. 'due', id)
-  call('DECRBY', P .. 'bytes', job.sz_text)
-  if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
-  say(id, ver, st)
+  for key, list in pairs(entries) do
+    call('XACK', key, 'w', unpack(list))
+    call('XDEL', key, unpack(list))
+  end
+  call('UNLINK', unpack(keys))
+  call('ZREM', P .. 'ids', unpack(ids))
+  call('ZREM', P .. 'due', unpack(ids))
+  call('DECRBY', P .. 'bytes', digits(bytes))
 end
 
 -- A finish or bury that was sent twice finds the tombstone of its own

@@ -27,5 +27,6 @@ local g = group_read(fp) or { count = 0, first = now }
 g.count, g.last, g.sample = g.count + 1, now, id
 g.model, g.err = ARGV[8], ARGV[11]
 group_write(fp, g)
-depart(job, ARGV[5], 'failed')
+job.last_ver, job.last_st = ARGV[5], 'failed'
+depart({ job })
 return { 'OK' }

@@ -16,15 +16,17 @@
 -- when it has ended meanwhile, and the answer is DUPLICATE with its state; a
 -- finished job never runs again. The idempotency record is written in the
 -- same step as the job, so one never exists without the other.
--- Sent twice: the second changes nothing.
+-- Sent twice: the second changes nothing. Two of one call with the same id or
+-- key are as two calls.
 --
--- This is the hottest script. What all jobs share is read once and written
--- once (the counters, in one MSET), the number of jobs comes from ZCARD, and
--- numbers go to redis.call as text (see the prelude). A deadline more than a
--- day away is not indexed here but by the tick, when the job is a day old
--- (`swept` is how far the tick has come).
+-- This is the hottest script. What can be asked or said of all jobs in one
+-- command is; each has only its stream entry and its hash to itself. Numbers
+-- go to redis.call as text (see the prelude). A deadline more than a day away
+-- is not indexed here but by the tick, when the job is a day old (`swept` is
+-- how far the tick has come).
 local P = KEYS[1]
 local call = redis.call
+local WORDS = 11
 
 local shared = call('MGET', P .. 'install', P .. 'bytes', P .. 'swept')
 local bytes = tonumber(shared[2] or 0)
@@ -32,26 +34,53 @@ local jobs = call('ZCARD', P .. 'ids')
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lines = {} -- queue -> {number given last, number claimed last}
+-- What commands for all jobs will say.
+local ids, due, unstaged, values = {}, {}, {}, {}
 
-local function tomb_answer(status, id, tomb)
+-- What was there before, and what this call adds to it: ended ids, ids in
+-- flight, idempotency records.
+local ended, flying, records = {}, {}, {}
+
+local function look_up()
+  local all, keys = {}, {}
+  for i = 1, #ARGV, WORDS do
+    all[#all + 1] = ARGV[i]
+    keys[#keys + 1] = P .. 'tomb:' .. ARGV[i]
+  end
+  for i = 8, #ARGV, WORDS do
+    if ARGV[i] ~= '' then keys[#keys + 1] = P .. 'idem:' .. ARGV[i] end
+  end
+  local seen = call('MGET', unpack(keys))
+  local scores = call('ZMSCORE', P .. 'ids', unpack(all))
+  local at = #all
+  for i, id in ipairs(all) do
+    local idem = ARGV[i * WORDS - 3]
+    ended[id], flying[id] = seen[i], scores[i]
+    if idem ~= '' then
+      at = at + 1
+      records[idem] = seen[at]
+    end
+  end
+end
+
+-- Of a job that was there before.
+local function existing(status, id)
+  local f = call('HMGET', P .. 'job:' .. id, 'ver', 'gen', 'st')
+  if f[3] then return { status, id, f[1], f[2] or '0', f[3], 0, -1 } end
+  local tomb = call('GET', P .. 'tomb:' .. id)
   local gen, ver, st = string.match(tomb or '', '^(%d+) (%d+) (%a+)$')
   return { status, id, ver or '0', gen or '0', st or '', 1, -1 }
 end
 
-local function existing(status, id)
-  local f = call('HMGET', P .. 'job:' .. id, 'ver', 'gen', 'st')
-  if f[3] then return { status, id, f[1], f[2] or '0', f[3], 0, -1 } end
-  return tomb_answer(status, id, call('GET', P .. 'tomb:' .. id))
-end
-
--- The answer when this id or this idempotency key was there before, or nil.
+-- Whether this id or this idempotency key was there before: the status and
+-- the id of that job, or nil.
 local function earlier(id, idem, sha256)
-  local seen = call('MGET', P .. 'tomb:' .. id, P .. 'idem:' .. idem)
-  if seen[1] then return tomb_answer('DUPLICATE', id, seen[1]) end
-  if not seen[2] then return nil end
-  local other, its = string.match(seen[2], '^(%S+) (%S+)$')
-  if other == id then return nil end
-  return existing(its == sha256 and 'DUPLICATE' or 'CONFLICT', other)
+  if ended[id] then return 'DUPLICATE', id end
+  local other, its = string.match(records[idem] or '', '^(%S+) (%S+)$')
+  if other and other ~= id then
+    return its == sha256 and 'DUPLICATE' or 'CONFLICT', other
+  end
+  if flying[id] then return 'DUPLICATE', id end
 end
 
 -- Why there is no room, or nil.
@@ -67,6 +96,30 @@ local function refusal(id, size, parts, most_jobs, most_bytes)
   end
 end
 
+local function push(list, a, b)
+  list[#list + 1] = a
+  list[#list + 1] = b
+end
+
+-- What becomes of a job: status and, when it was there before, its id.
+local function decide(id, queue, meta, body, size, parts, ttl, idem, sha256,
+    most_jobs, most_bytes)
+  if not shared[1] then return 'NO_MARKER' end
+  local status, other = earlier(id, idem, sha256)
+  status = status or refusal(id, size, parts, most_jobs, most_bytes)
+  if status then return status, other end
+  flying[id] = true
+  push(ids, '0', id)
+  if idem ~= '' then
+    records[idem] = id .. ' ' .. sha256
+    push(values, P .. 'idem:' .. idem, records[idem])
+  end
+  if parts ~= '0' then unstaged[#unstaged + 1] = id end
+  bytes = bytes + tonumber(size)
+  jobs = jobs + 1
+  return 'OK'
+end
+
 local function line_of(queue)
   local line = lines[queue]
   if not line then
@@ -78,56 +131,46 @@ local function line_of(queue)
   return line
 end
 
-local function add(id, queue, meta, body, size, parts, ttl, idem, sha256)
+local function add(id, queue, meta, body, size, parts, ttl, idem)
   local line = line_of(queue)
   local dl = string.format('%d', now + tonumber(ttl))
   local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
   line[1] = line[1] + 1
-  call('HSET', P .. 'job:' .. id, 'st', 'queued', 'ver', '1', 'q', queue,
-    'dl', dl, 'sz', size, 'seq', string.format('%d', line[1]), 'str', 'n',
-    'ent', ent, 'meta', meta, 'req', body)
-  if idem ~= '' then
-    call('SET', P .. 'idem:' .. idem, id .. ' ' .. sha256)
-    call('HSET', P .. 'job:' .. id, 'idem', idem)
+  local seq = string.format('%d', line[1])
+  if idem == '' then
+    call('HSET', P .. 'job:' .. id, 'st', 'queued', 'ver', '1', 'q', queue,
+      'dl', dl, 'sz', size, 'seq', seq, 'str', 'n', 'ent', ent,
+      'meta', meta, 'req', body)
+  else
+    call('HSET', P .. 'job:' .. id, 'st', 'queued', 'ver', '1', 'q', queue,
+      'dl', dl, 'sz', size, 'seq', seq, 'str', 'n', 'ent', ent,
+      'meta', meta, 'req', body, 'idem', idem)
   end
   if tonumber(ttl) < 86400000 or (shared[3] and id <= shared[3]) then
-    call('ZADD', P .. 'due', dl, id)
+    push(due, dl, id)
   end
-  if parts ~= '0' then call('ZREM', P .. 'staging', id) end
-  bytes = bytes + tonumber(size)
-  jobs = jobs + 1
   return { 'OK', id, 1, 0, 'queued', 0, line[1] - line[2] - 1 }
 end
 
-local function enqueue(id, queue, meta, body, size, parts, ttl, idem, sha256,
-    most_jobs, most_bytes)
-  if not shared[1] then return { 'NO_MARKER' } end
-  local before = earlier(id, idem, sha256)
-  if before then return before end
-  local full = refusal(id, size, parts, most_jobs, most_bytes)
-  if full then
-    if call('ZSCORE', P .. 'ids', id) then return existing('DUPLICATE', id) end
-    return { full }
-  end
-  if call('ZADD', P .. 'ids', 'NX', '0', id) == 0 then
-    return existing('DUPLICATE', id)
-  end
-  return add(id, queue, meta, body, size, parts, ttl, idem, sha256)
+look_up()
+local verdicts, others, answer = {}, {}, {}
+for i = 1, #ARGV, WORDS do
+  verdicts[i], others[i] = decide(unpack(ARGV, i, i + WORDS - 1))
 end
-
-local answer = {}
-for i = 1, #ARGV, 11 do
-  answer[#answer + 1] = enqueue(unpack(ARGV, i, i + 10))
+if #ids > 0 then call('ZADD', P .. 'ids', unpack(ids)) end
+for i = 1, #ARGV, WORDS do
+  answer[#answer + 1] = verdicts[i] == 'OK' and add(unpack(ARGV, i, i + 7)) or
+    others[i] and existing(verdicts[i], others[i]) or { verdicts[i] }
 end
-local counters = {}
+if #ids == 0 then return answer end
+if #due > 0 then call('ZADD', P .. 'due', unpack(due)) end
+if #unstaged > 0 then call('ZREM', P .. 'staging', unpack(unstaged)) end
+push(values, P .. 'bytes', string.format('%d', bytes))
 for queue, line in pairs(lines) do
-  counters[#counters + 1] = P .. 'seq:' .. queue
-  counters[#counters + 1] = string.format('%d', line[1])
+  push(values, P .. 'seq:' .. queue, string.format('%d', line[1]))
   if call('DEL', P .. 'idle:' .. queue) == 1 then
     call('PUBLISH', P .. 'notice', 'wake')
   end
 end
-if #counters > 0 then
-  call('MSET', P .. 'bytes', string.format('%d', bytes), unpack(counters))
-end
+call('MSET', unpack(values))
 return answer

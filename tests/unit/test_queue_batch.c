@@ -128,6 +128,53 @@ one_key_in_a_group_makes_one_job(void **state)
 }
 
 static void
+one_id_in_a_group_makes_one_job(void **state)
+{
+    struct job_meta meta;
+
+    (void)state;
+    make_meta(&meta);
+    id_make("job_", ids[0]);
+    for (size_t i = 0; i < JOBS; i++) {
+        memcpy(ids[i], ids[0], sizeof(ids[i]));
+        assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of("{}"),
+                             &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
+            0);
+    }
+    fixture_wait(f, &all_done);
+    for (size_t i = 0; i < JOBS; i++)
+        assert_int_equal(status_of[i], i == 0 ? QUEUE_OK : QUEUE_DUPLICATE);
+    assert_int_equal(fixture_int(f, "ZCARD {}ids"), 1);
+    audit(f);
+}
+
+static void
+finish_given_twice_in_a_group_counts_once(void **state)
+{
+    (void)state;
+    give_all(&no_limits, "{}");
+    fixture_wait(f, &all_done);
+    done_count = 0;
+    all_done = false;
+    assert_int_equal(do_claim(f, "w1", QUEUE_X, JOBS / 2, false), JOBS / 2);
+    for (size_t i = 0; i < JOBS; i++) {
+        const struct queue_claim *claim = &got.claims[i / 2];
+        struct queue_owner owner = {
+            .id = claim->id, .consumer = "w1", .fence = claim->fence};
+        struct job_result result = {
+            .state = JOB_SUCCEEDED, .version = claim->version + 1};
+        assert_int_equal(queue_finish(f->queue, &owner, &result,
+                             on_one_finished, (void *)(uintptr_t)i),
+            0);
+    }
+    fixture_wait(f, &all_done);
+    for (size_t i = 0; i < JOBS; i++)
+        assert_int_equal(status_of[i], QUEUE_OK);
+    assert_int_equal(fixture_int(f, "ZCARD {}ids"), JOBS - JOBS / 2);
+    audit(f);
+}
+
+static void
 finish_of_many_tells_whose_claim_was_lost(void **state)
 {
     (void)state;
@@ -189,6 +236,8 @@ main(void)
         TEST(each_of_many_submits_gets_its_own_answer),
         TEST(limit_holds_within_a_group),
         TEST(one_key_in_a_group_makes_one_job),
+        TEST(one_id_in_a_group_makes_one_job),
+        TEST(finish_given_twice_in_a_group_counts_once),
         TEST(finish_of_many_tells_whose_claim_was_lost),
         TEST(what_was_not_sent_ends_with_the_queue),
         TEST(everybody_hears_of_a_lost_connection),
