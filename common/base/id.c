@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,32 @@ id_make(const char *prefix, char out[ID_SIZE])
     put_bits(uuid + 6, 2, UINT64_C(0x7000) | last_a);
     put_bits(uuid + 8, 8, UINT64_C(0x8000000000000000) | last_b);
     unlock_pool();
+    memcpy(out, prefix, prefix_len);
+    uuid_unparse_lower(uuid, out + prefix_len);
+}
+
+void
+id_make_member(
+    const char *prefix, const char *group, struct slice name, char out[ID_SIZE])
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    char text[ID_UUID_LEN + 1];
+    uuid_t of_group, uuid;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    size_t prefix_len = strlen(prefix);
+    bool good = text_copy(text, sizeof(text), slice_of(group)) &&
+        uuid_parse(text, of_group) == 0;
+    assert(good && prefix_len <= ID_PREFIX_MAX && md != NULL);
+    good = EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+        EVP_DigestUpdate(md, of_group, sizeof(of_group)) == 1 &&
+        EVP_DigestUpdate(md, name.data, name.len) == 1 &&
+        EVP_DigestFinal_ex(md, hash, NULL) == 1;
+    assert(good);
+    EVP_MD_CTX_free(md);
+    memcpy(uuid, hash, sizeof(uuid));
+    memcpy(uuid, of_group, 6); /* the time */
+    uuid[6] = (unsigned char)(0x70 | (uuid[6] & 0x0f));
+    uuid[8] = (unsigned char)(0x80 | (uuid[8] & 0x3f));
     memcpy(out, prefix, prefix_len);
     uuid_unparse_lower(uuid, out + prefix_len);
 }

@@ -77,6 +77,7 @@ job_meta_clear(struct job_meta *meta)
     memory_free(meta->beta);
     memory_free(meta->idempotency_key);
     memory_free(meta->recipe);
+    memory_free(meta->custom_id);
     memset(meta, 0, sizeof(*meta));
 }
 

@@ -34,6 +34,8 @@ static const struct job_json_field fields[] = {
     FIELD("sb", U64, stored_bytes, BYTES_MAX),
     FIELD("p", UINT, parts, 4096),
     TEXT("h", sha256),
+    TEXT("bt", batch),
+    FIELD("ci", OWNED, custom_id, 256),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 

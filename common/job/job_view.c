@@ -86,6 +86,13 @@ put_what(const struct job_view *view, struct buffer *out)
     put_text(out, "model_requested", meta->model);
     put_tags(out, meta);
     put_text(out, "tenant", meta->tenant);
+    if (meta->batch[0] == '\0')
+        return;
+    put_key(out, "batch_id");
+    buffer_append_text(out, "\"batch_");
+    buffer_append_text(out, meta->batch);
+    buffer_append_text(out, "\",");
+    put_text(out, "custom_id", meta->custom_id != NULL ? meta->custom_id : "");
 }
 
 static void

@@ -44,10 +44,12 @@ encode_name(const struct job_meta *meta, struct buffer *out)
     struct job_meta name = {.lane = meta->lane,
         .created_ms = meta->created_ms,
         .expires_ms = meta->expires_ms,
-        .max_attempts = meta->max_attempts};
+        .max_attempts = meta->max_attempts,
+        .custom_id = meta->custom_id}; /* results name every item */
     memcpy(name.model, meta->model, sizeof(name.model));
     memcpy(name.bucket, meta->bucket, sizeof(name.bucket));
     memcpy(name.tenant, meta->tenant, sizeof(name.tenant));
+    memcpy(name.batch, meta->batch, sizeof(name.batch));
     job_meta_encode(&name, out);
 }
 

@@ -326,6 +326,7 @@ copy_result(const struct job_result *result)
     copy->meta.beta = dup_or_null(result->meta.beta);
     copy->meta.idempotency_key = dup_or_null(result->meta.idempotency_key);
     copy->meta.recipe = dup_or_null(result->meta.recipe);
+    copy->meta.custom_id = dup_or_null(result->meta.custom_id);
     return copy;
 }
 

@@ -56,6 +56,26 @@ an_id_tells_when_it_was_made(void **state)
 }
 
 static void
+a_member_has_the_same_id_every_time(void **state)
+{
+    (void)state;
+    static const char group[] = "0199f6a2-5c1e-7abc-9def-0123456789ab";
+    char id[ID_SIZE], again[ID_SIZE];
+    id_make_member("job_", group, slice_of("row-1"), id);
+    id_make_member("job_", group, slice_of("row-1"), again);
+    assert_string_equal(id, again);
+    assert_true(id_is_valid(slice_of(id), "job_"));
+    assert_int_equal(id_wall_ms(slice_of(id)), INT64_C(0x0199f6a25c1e));
+    /* As SHA-256 of the bytes says; a change would buy rows twice. */
+    assert_string_equal(id, "job_0199f6a2-5c1e-7e73-b15c-d429f53cff06");
+    id_make_member("job_", group, slice_of("row-2"), again);
+    assert_string_not_equal(id, again);
+    id_make_member("job_", "0199f6a2-5c1e-7abc-9def-0123456789ac",
+        slice_of("row-1"), again);
+    assert_string_not_equal(id, again);
+}
+
+static void
 other_forms_are_not_ids(void **state)
 {
     (void)state;
@@ -169,6 +189,7 @@ main(void)
         cmocka_unit_test(an_id_tells_when_it_was_made),
         cmocka_unit_test(ids_carry_their_prefix_and_are_valid),
         cmocka_unit_test(ids_of_one_process_ascend_strictly),
+        cmocka_unit_test(a_member_has_the_same_id_every_time),
         cmocka_unit_test(other_forms_are_not_ids),
         cmocka_unit_test(random_bytes_come_in_every_length),
         cmocka_unit_test(a_forked_child_makes_other_random_bytes),

@@ -38,6 +38,8 @@ full_meta(void)
     meta.beta = memory_dup("a-2026,b-2026");
     meta.idempotency_key = memory_dup("order 17");
     meta.recipe = memory_dup("c10-20;t1024");
+    strcpy(meta.batch, "0199f6a2-5c1e-7abc-9def-0123456789ab");
+    meta.custom_id = memory_dup("row-17");
     return meta;
 }
 
@@ -57,6 +59,8 @@ assert_same(const struct job_meta *a, const struct job_meta *b)
     assert_int_equal(a->sampling, b->sampling);
     assert_string_equal(a->api_version, b->api_version);
     assert_string_equal(a->beta, b->beta);
+    assert_string_equal(a->batch, b->batch);
+    assert_string_equal(a->custom_id, b->custom_id);
     assert_string_equal(a->idempotency_key, b->idempotency_key);
     assert_string_equal(a->recipe, b->recipe);
     assert_int_equal(a->tag_count, b->tag_count);

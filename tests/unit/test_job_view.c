@@ -80,6 +80,24 @@ a_queued_job_reads_as_promised_byte_for_byte(void **state)
     buffer_clear(&out);
 }
 
+static void
+an_item_names_its_batch(void **state)
+{
+    (void)state;
+    struct job_view view = view_of(JOB_QUEUED, 37);
+    struct job_meta item = *view.meta;
+    struct buffer out = {0};
+    char custom_id[] = "row-1";
+    memcpy(item.batch, "0199f6a2-5c1e-7abc-9def-0123456789ab", 37);
+    item.custom_id = custom_id;
+    view.meta = &item;
+    job_view_encode(&view, "http://h", &out);
+    assert_non_null(strstr(out.data,
+        ",\"batch_id\":\"batch_0199f6a2-5c1e-7abc-9def-0123456789ab\","
+        "\"custom_id\":\"row-1\","));
+    buffer_clear(&out);
+}
+
 static struct job_result
 succeeded(void)
 {
@@ -255,6 +273,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queued_job_reads_as_promised_byte_for_byte),
+        cmocka_unit_test(an_item_names_its_batch),
         cmocka_unit_test(a_finished_job_shows_usage_and_exact_cost),
         cmocka_unit_test(cost_keeps_every_digit),
         cmocka_unit_test(a_failed_job_shows_its_error),
