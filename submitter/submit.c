@@ -1,4 +1,5 @@
 #include "submitter/submit.h"
+#include "submitter/submit_meta.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -79,94 +80,6 @@ on_gone(struct http_request *req, void *arg)
 
 /* --- the head --- */
 
-/* YYYY-MM-DD */
-static bool
-is_version(struct slice value)
-{
-    if (value.len != 10)
-        return false;
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.data[i];
-        if (i == 4 || i == 7 ? c != '-' : c < '0' || c > '9')
-            return false;
-    }
-    return true;
-}
-
-/* Characters of `value` all lie in [low, '~']. */
-static bool
-is_printable(struct slice value, char low)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.data[i] < low || value.data[i] > '~')
-            return false;
-    }
-    return true;
-}
-
-static const char *
-take_version(const struct http_head *head, struct job_meta *meta)
-{
-    struct slice value = http_head_get(head, "anthropic-version");
-    size_t count = http_head_count(head, "anthropic-version");
-    if (count == 0)
-        return NULL;
-    if (count > 1 || !is_version(value))
-        return "anthropic-version: must be one date such as 2023-06-01.";
-    text_copy(meta->api_version, sizeof(meta->api_version), value);
-    return NULL;
-}
-
-/* Several headers are one list (RFC 9110 5.3). */
-static const char *
-take_beta(const struct http_head *head, struct job_meta *meta)
-{
-    struct buffer all = {0};
-    for (size_t i = 0; i < head->header_count; i++) {
-        const struct http_header *header = &head->headers[i];
-        if (!slice_equal_nocase(header->name, "anthropic-beta") ||
-            header->value.len == 0)
-            continue;
-        if (all.len > 0)
-            buffer_append_char(&all, ',');
-        buffer_append_slice(&all, header->value);
-    }
-    bool fine =
-        all.len <= SUBMIT_BETA_MAX && is_printable(buffer_slice(&all), ' ');
-    if (fine && all.len > 0)
-        meta->beta = memory_dup(all.data);
-    buffer_clear(&all);
-    return fine ? NULL
-                : "anthropic-beta: must be printable ASCII of at most 1024 "
-                  "characters.";
-}
-
-static const char *
-take_key(const struct http_head *head, struct job_meta *meta)
-{
-    struct slice value = http_head_get(head, "idempotency-key");
-    size_t count = http_head_count(head, "idempotency-key");
-    if (count == 0)
-        return NULL;
-    if (count > 1 || value.len == 0 || value.len > SUBMIT_KEY_MAX ||
-        !is_printable(value, '!'))
-        return "Idempotency-Key: must be 1 to 255 visible ASCII characters, "
-               "once.";
-    meta->idempotency_key = memory_dup_bytes(value.data, value.len);
-    return NULL;
-}
-
-static const char *
-take_head(const struct http_head *head, struct job_meta *meta)
-{
-    const char *wrong = take_version(head, meta);
-    if (wrong == NULL)
-        wrong = take_beta(head, meta);
-    if (wrong == NULL)
-        wrong = take_key(head, meta);
-    return wrong;
-}
-
 static bool
 refuse_too_large(
     struct submitter *owner, struct http_request *req, uint64_t max_bytes)
@@ -211,7 +124,7 @@ submit_handle(struct http_request *req, void *program)
     struct job_meta meta = {0};
     if (refuse_early(owner, req))
         return;
-    const char *wrong = take_head(head, &meta);
+    const char *wrong = submit_meta_head(head, &meta);
     if (wrong != NULL) {
         job_meta_clear(&meta);
         submit_refuse(owner, req, 400, "bad_header", wrong, 0);

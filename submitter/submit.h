@@ -27,8 +27,6 @@
 #include "common/store/store.h"
 #include "submitter/admission.h"
 
-#define SUBMIT_KEY_MAX 255
-#define SUBMIT_BETA_MAX 1024
 /* Claude takes so many bytes (413 from its front, with the edits counted). */
 #define SUBMIT_UPSTREAM_MAX (32ull << 20)
 /* Parts on their way to Redis before the client has to wait. */

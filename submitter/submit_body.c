@@ -5,8 +5,8 @@
 #include "common/base/clock.h"
 #include "common/base/crash.h"
 #include "common/service/config.h"
-#include "common/service/models.h"
 #include "submitter/submit.h"
+#include "submitter/submit_meta.h"
 
 /* --- parts --- */
 
@@ -144,80 +144,15 @@ submit_on_body(struct http_request *req, struct slice data)
     }
 }
 
-/* --- what the request says --- */
-
-static void
-take_fallbacks(struct submit *submit, const struct job_options *options)
-{
-    struct job_meta *meta = &submit->meta;
-    const struct service *service = submit->owner->service;
-    struct slice rest = slice_of(service->config->fallback_models);
-    for (unsigned i = 0; i < options->fallback_count; i++)
-        text_copy(meta->fallbacks[meta->fallback_count++],
-            sizeof(meta->fallbacks[0]), slice_of(options->fallback_models[i]));
-    while (options->fallback_count == 0 && rest.len > 0 &&
-        meta->fallback_count < JOB_FALLBACKS_MAX) {
-        struct slice word = slice_split(&rest, ' ');
-        if (word.len > 0 && !slice_equal_text(word, meta->model))
-            text_copy(meta->fallbacks[meta->fallback_count++],
-                sizeof(meta->fallbacks[0]), word);
-    }
-    if (meta->fallback_count == 0)
-        return;
-    const char *bucket = models_bucket(service->models, meta->fallbacks[0]);
-    if (strcmp(bucket, meta->bucket) != 0)
-        text_copy(meta->fallback_bucket, sizeof(meta->fallback_bucket),
-            slice_of(bucket));
-}
-
-static void
-take_info(struct submit *submit)
-{
-    const struct request_info *info = &submit->reader.info;
-    const struct job_options *options = &info->options;
-    struct job_meta *meta = &submit->meta;
-    struct buffer recipe = {0};
-    text_copy(meta->model, sizeof(meta->model), slice_of(info->model));
-    text_copy(meta->bucket, sizeof(meta->bucket),
-        slice_of(models_bucket(submit->owner->service->models, meta->model)));
-    meta->lane = options->lane;
-    meta->created_ms = clock_wall_ms();
-    meta->expires_ms = meta->created_ms + options->expires_in_ms;
-    meta->timeout_ms = options->timeout_ms;
-    meta->max_attempts = options->max_attempts;
-    meta->max_tokens = (uint64_t)info->max_tokens;
-    meta->shorthand = info->shorthand;
-    meta->sampling = info->has_sampling;
-    request_recipe_encode(&info->recipe, &recipe);
-    meta->recipe = buffer_take(&recipe);
-    meta->tag_count = options->tag_count;
-    memcpy(meta->tags, options->tags, sizeof(meta->tags));
-    take_fallbacks(submit, options);
-}
-
-/* What Claude would get, at most: a fallback's name may be longer. */
-static uint64_t
-upstream_bytes(const struct submit *submit)
-{
-    const struct request_info *info = &submit->reader.info;
-    const struct job_meta *meta = &submit->meta;
-    bool stream =
-        meta->max_tokens >= submit->owner->service->config->stream_above_tokens;
-    uint64_t most = request_apply_length(&info->recipe, NULL, stream);
-    for (unsigned i = 0; i < meta->fallback_count; i++) {
-        uint64_t bytes =
-            request_apply_length(&info->recipe, meta->fallbacks[i], stream);
-        most = bytes > most ? bytes : most;
-    }
-    return most;
-}
+/* --- the end --- */
 
 /* A body below the limit can grow past Claude's by what is put in. */
 static bool
 refuse_grown(struct submit *submit)
 {
     uint64_t limit = submit->owner->service->config->max_body_bytes;
-    uint64_t bytes = upstream_bytes(submit);
+    uint64_t bytes = submit_meta_upstream_bytes(
+        submit->owner->service, &submit->reader.info, &submit->meta);
     char message[200];
     if (limit < SUBMIT_UPSTREAM_MAX)
         limit = SUBMIT_UPSTREAM_MAX;
@@ -247,7 +182,8 @@ submit_on_end(struct http_request *req)
             0);
         return;
     }
-    take_info(submit);
+    submit_meta_request(submit->owner->service, &submit->reader.info,
+        clock_wall_ms(), &submit->meta);
     if (refuse_grown(submit))
         return;
     submit->body_complete = true;

@@ -60,7 +60,8 @@ on_value(void *arg, const struct json_member *member)
 void
 envelope_init(struct envelope *envelope, size_t max_bytes, uint64_t max_count)
 {
-    struct json_hooks hooks = {on_key, on_value, envelope};
+    struct json_hooks hooks = {
+        .on_key = on_key, .on_value = on_value, .arg = envelope};
 
     memset(envelope, 0, sizeof(*envelope));
     envelope->max_bytes = max_bytes;

@@ -116,7 +116,8 @@ on_value(void *arg, const struct json_member *member)
 void
 item_reader_init(struct item_reader *reader)
 {
-    struct json_hooks hooks = {on_key, on_value, reader};
+    struct json_hooks hooks = {
+        .on_key = on_key, .on_value = on_value, .arg = reader};
 
     memset(reader, 0, sizeof(*reader));
     /* Deeper than a request may be: that is for its reader to refuse. */

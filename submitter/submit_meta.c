@@ -1,0 +1,160 @@
+#include "submitter/submit_meta.h"
+
+#include <string.h>
+
+#include "common/service/config.h"
+#include "common/service/models.h"
+#include "common/service/service.h"
+
+/* --- headers --- */
+
+/* YYYY-MM-DD */
+static bool
+is_version(struct slice value)
+{
+    if (value.len != 10)
+        return false;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.data[i];
+        if (i == 4 || i == 7 ? c != '-' : c < '0' || c > '9')
+            return false;
+    }
+    return true;
+}
+
+/* Characters of `value` all lie in [low, '~']. */
+static bool
+is_printable(struct slice value, char low)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] < low || value.data[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+static const char *
+take_version(const struct http_head *head, struct job_meta *meta)
+{
+    struct slice value = http_head_get(head, "anthropic-version");
+    size_t count = http_head_count(head, "anthropic-version");
+    if (count == 0)
+        return NULL;
+    if (count > 1 || !is_version(value))
+        return "anthropic-version: must be one date such as 2023-06-01.";
+    text_copy(meta->api_version, sizeof(meta->api_version), value);
+    return NULL;
+}
+
+/* Several headers are one list (RFC 9110 5.3). */
+static const char *
+take_beta(const struct http_head *head, struct job_meta *meta)
+{
+    struct buffer all = {0};
+    for (size_t i = 0; i < head->header_count; i++) {
+        const struct http_header *header = &head->headers[i];
+        if (!slice_equal_nocase(header->name, "anthropic-beta") ||
+            header->value.len == 0)
+            continue;
+        if (all.len > 0)
+            buffer_append_char(&all, ',');
+        buffer_append_slice(&all, header->value);
+    }
+    bool fine = all.len <= SUBMIT_META_BETA_MAX &&
+        is_printable(buffer_slice(&all), ' ');
+    if (fine && all.len > 0)
+        meta->beta = memory_dup(all.data);
+    buffer_clear(&all);
+    return fine ? NULL
+                : "anthropic-beta: must be printable ASCII of at most 1024 "
+                  "characters.";
+}
+
+static const char *
+take_key(const struct http_head *head, struct job_meta *meta)
+{
+    struct slice value = http_head_get(head, "idempotency-key");
+    size_t count = http_head_count(head, "idempotency-key");
+    if (count == 0)
+        return NULL;
+    if (count > 1 || value.len == 0 || value.len > SUBMIT_META_KEY_MAX ||
+        !is_printable(value, '!'))
+        return "Idempotency-Key: must be 1 to 255 visible ASCII characters, "
+               "once.";
+    meta->idempotency_key = memory_dup_bytes(value.data, value.len);
+    return NULL;
+}
+
+const char *
+submit_meta_head(const struct http_head *head, struct job_meta *meta)
+{
+    const char *wrong = take_version(head, meta);
+    if (wrong == NULL)
+        wrong = take_beta(head, meta);
+    if (wrong == NULL)
+        wrong = take_key(head, meta);
+    return wrong;
+}
+
+/* --- what the request says --- */
+
+static void
+take_fallbacks(const struct service *service, const struct job_options *options,
+    struct job_meta *meta)
+{
+    struct slice rest = slice_of(service->config->fallback_models);
+    for (unsigned i = 0; i < options->fallback_count; i++)
+        text_copy(meta->fallbacks[meta->fallback_count++],
+            sizeof(meta->fallbacks[0]), slice_of(options->fallback_models[i]));
+    while (options->fallback_count == 0 && rest.len > 0 &&
+        meta->fallback_count < JOB_FALLBACKS_MAX) {
+        struct slice word = slice_split(&rest, ' ');
+        if (word.len > 0 && !slice_equal_text(word, meta->model))
+            text_copy(meta->fallbacks[meta->fallback_count++],
+                sizeof(meta->fallbacks[0]), word);
+    }
+    if (meta->fallback_count == 0)
+        return;
+    const char *bucket = models_bucket(service->models, meta->fallbacks[0]);
+    if (strcmp(bucket, meta->bucket) != 0)
+        text_copy(meta->fallback_bucket, sizeof(meta->fallback_bucket),
+            slice_of(bucket));
+}
+
+void
+submit_meta_request(const struct service *service,
+    const struct request_info *info, int64_t created_ms, struct job_meta *meta)
+{
+    const struct job_options *options = &info->options;
+    struct buffer recipe = {0};
+    text_copy(meta->model, sizeof(meta->model), slice_of(info->model));
+    text_copy(meta->bucket, sizeof(meta->bucket),
+        slice_of(models_bucket(service->models, meta->model)));
+    meta->lane = options->lane;
+    meta->created_ms = created_ms;
+    meta->expires_ms = meta->created_ms + options->expires_in_ms;
+    meta->timeout_ms = options->timeout_ms;
+    meta->max_attempts = options->max_attempts;
+    meta->max_tokens = (uint64_t)info->max_tokens;
+    meta->shorthand = info->shorthand;
+    meta->sampling = info->has_sampling;
+    request_recipe_encode(&info->recipe, &recipe);
+    meta->recipe = buffer_take(&recipe);
+    meta->tag_count = options->tag_count;
+    memcpy(meta->tags, options->tags, sizeof(meta->tags));
+    take_fallbacks(service, options, meta);
+}
+
+uint64_t
+submit_meta_upstream_bytes(const struct service *service,
+    const struct request_info *info, const struct job_meta *meta)
+{
+    bool stream = meta->max_tokens >= service->config->stream_above_tokens;
+    uint64_t most = request_apply_length(&info->recipe, NULL, stream);
+    for (unsigned i = 0; i < meta->fallback_count; i++) {
+        uint64_t bytes =
+            request_apply_length(&info->recipe, meta->fallbacks[i], stream);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
