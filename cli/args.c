@@ -82,6 +82,8 @@ static const struct args_option options[] = {
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
+const char args_data_default[] = "var";
+
 void
 args_init(struct args *args)
 {
@@ -89,7 +91,7 @@ args_init(struct args *args)
     args->timeout_ms = -1;
     args->limit = 20;
     args->port = 8080;
-    args->data = "var";
+    args->data = args_data_default;
     args->workers = 2;
     args->stall_ms = 20000;
 }

@@ -66,6 +66,9 @@ struct args {
     int64_t stall_ms;
 };
 
+/* args.data points at it when --data was not said. */
+extern const char args_data_default[];
+
 /* Before parsing. */
 void args_init(struct args *args);
 /*

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -170,6 +171,28 @@ read_data_url(const char *data, char *out, size_t size)
     return len > 0;
 }
 
+/* It was asked for by name and is not what is looked at. */
+static void
+report_data(struct doctor *doctor, const char *data)
+{
+    struct stat found;
+    char *path = in_directory(data, "", "redis/url");
+    if (stat(data, &found) != 0)
+        doctor_report(doctor, DOCTOR_FAIL, "data",
+            "check the path; longhaul up --data makes a directory", "%s: %s",
+            data, strerrordesc_np(errno));
+    else if (stat(path, &found) != 0)
+        doctor_report(doctor, DOCTOR_FAIL, "data",
+            "name the directory that longhaul up --data was given",
+            "%s is no data directory of longhaul up", data);
+    else
+        doctor_report(doctor, DOCTOR_WARN, "data",
+            "unset redis_url and store_url to look at it",
+            "%s is not looked at: the settings name another Redis or store",
+            data);
+    memory_free(path);
+}
+
 /* A data directory of `longhaul up` goes before the defaults of the
  * settings, never before what somebody has set. */
 static void
@@ -190,6 +213,8 @@ choose_targets(struct doctor *doctor)
             doctor, DOCTOR_OK, "data", NULL, "%s, of longhaul up", data);
         return;
     }
+    if (data != args_data_default)
+        report_data(doctor, data);
     doctor->redis_url = memory_dup(config->redis_url);
     doctor->store_url = memory_dup(config->store_url);
     if (config->redis_password_file != NULL)

@@ -222,7 +222,7 @@ doctor_check_store(struct doctor *doctor)
         doctor_report(
             doctor, DOCTOR_OK, "store", NULL, "%s", store_describe(store));
     store_get_stats(store, &stats);
-    if (stats.free_bytes > 0)
+    if (stats.free_bytes > 0 || stats.file_bytes > 0)
         report_space(doctor, &stats);
     talk.due = UINT32_MAX;
     store_close(store);

@@ -190,6 +190,7 @@ on_line(void *arg, struct child *child, struct slice line)
     text_copy(text, sizeof(text), line);
     if (child == up->redis_child) {
         log_debug("redis", LOG_SLICE("text", line));
+        up_hear_redis(up, line);
         return;
     }
     if (strncmp(text, "ready ", 6) != 0 && strncmp(text, "listening ", 10) != 0)
@@ -217,14 +218,16 @@ give_up(struct up *up, const struct child *child, int status)
 {
     char how[64];
     child_describe_end(status, how, sizeof(how));
+    if (child == up->redis_child) {
+        up_say_redis_end(up, "cannot start", how);
+        out_tell("  all it says: %s %s", up->redis.program, up->redis.conf);
+        drain(up, CLI_ERROR);
+        return;
+    }
     out_say("%s cannot start (%s)", child_name(child), how);
-    if (child == up->redis_child)
-        out_tell(
-            "  its own words: run %s %s", up->redis.program, up->redis.conf);
-    else
-        out_tell("  what it said is above; longhaul doctor --data %s looks "
-                 "for the cause",
-            up->dir.path);
+    out_tell("  what it said is above; longhaul doctor --data %s looks "
+             "for the cause",
+        up->dir.path);
     drain(up, CLI_ERROR);
 }
 
@@ -236,6 +239,11 @@ on_end(void *arg, struct child *child, int status)
     if (up->stage == UP_DRAINING) {
         end_next(up);
         return;
+    }
+    if (child == up->redis_child && up->stage == UP_SERVING) {
+        char how[64];
+        child_describe_end(status, how, sizeof(how));
+        up_say_redis_end(up, "ended and is started again", how);
     }
     if (child == up->demo || up->stage == UP_SERVING)
         return;

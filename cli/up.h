@@ -12,7 +12,7 @@
  *   DRAINING   workers and server end, then the simulator, then Redis
  *
  * up.c: the stages; up_plan.c: what is started and how; up_say.c: what
- * people read.
+ * people read; up_trouble.c: what they read when Redis ends.
  */
 
 #include <event2/event.h>
@@ -26,6 +26,7 @@ struct config;
 struct probe;
 
 #define UP_WORKERS_MAX 64
+#define UP_REDIS_WORDS 3
 
 enum up_stage { UP_REDIS, UP_SIMULATOR, UP_SERVERS, UP_SERVING, UP_DRAINING };
 
@@ -49,6 +50,7 @@ struct up {
     struct probe *probe;
     struct child *workers[UP_WORKERS_MAX];
     struct child *redis_child;
+    char redis_words[UP_REDIS_WORDS][256]; /* its last warnings */
     struct child *simulator;
     struct child *server;
     struct child *demo;
@@ -80,5 +82,13 @@ void up_write_peers(struct up *up);
 
 void up_say_hello(const struct up *up);
 void up_say_ready(const struct up *up);
+
+/* --- up_trouble --- */
+
+/* A line of Redis's log. */
+void up_hear_redis(struct up *up, struct slice line);
+/* "redis cannot start (exit code 1)" with its last words, and what to do when
+ * there is no room left. */
+void up_say_redis_end(struct up *up, const char *what, const char *how);
 
 #endif

@@ -3,12 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync,
+  writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { bin, freePort, sleep, startProcess, stopAll, tmpdir, until }
   from './lib/index.mjs';
+import { noSmallDisk, smallDisk } from './lib/faults.mjs';
 
 after(stopAll);
 
@@ -261,6 +263,18 @@ describe('one installation', () => {
     assert.equal(verdict('key'), 'warn');
   });
 
+  test('doctor tells that there is no such data directory', async () => {
+    const look = async (dir) => JSON.parse(
+      (await sh('doctor', '--data', dir, '--json')).out)
+      .find((c) => c.check === 'data');
+    const none = await look(join(tmpdir(), 'none'));
+    assert.equal(none.verdict, 'fail');
+    assert.match(JSON.stringify(none), /No such file or directory/);
+    const other = await look(tmpdir());
+    assert.equal(other.verdict, 'fail');
+    assert.match(JSON.stringify(other), /no data directory of longhaul up/);
+  });
+
   test('one scrape shows every process', async () => {
     const reply = await fetch(`${up.url}/metrics`);
     assert.equal(reply.status, 200);
@@ -287,6 +301,40 @@ describe('one installation', () => {
 });
 
 describe('trouble', () => {
+  test('a Redis that cannot start is quoted', async () => {
+    const dir = join(tmpdir('longhaul-cli-'), 'var');
+    await (await startUp({ data: dir, args: ['--no-demo'] })).stop();
+    const aof = join(dir, 'redis/appendonlydir');
+    for (const name of readdirSync(aof)) {
+      if (name.endsWith('.manifest')) writeFileSync(join(aof, name), 'x y z\n');
+    }
+    const up = await run(['up', '--port', '0', '--data', dir]);
+    assert.equal(up.code, 1);
+    assert.match(up.err, /redis cannot start \(exit code 1\)/);
+    assert.match(up.err, /^ {2}it said: .*(manifest|AOF)/mi);
+    assert.doesNotMatch(up.err, /is full/);
+  });
+
+  test('a Redis without room on the disk is explained', async (t) => {
+    const why = noSmallDisk();
+    if (why) { t.skip(why); return; }
+    const disk = await smallDisk('6m');
+    const data = join(disk.dir, 'var');
+    const up = await startProcess(disk.enter[0], { ...UP,
+      args: [...disk.enter.slice(1), bin('longhaul'), 'up', '--port', '0',
+        '--no-demo', '--data', data] });
+    try {
+      writeFileSync(disk.inside('ballast'), Buffer.alloc(6 << 20));
+    } catch (error) { assert.equal(error.code, 'ENOSPC'); }
+    const text = Array.from({ length: 2000 }, () => Math.random()).join(' ');
+    await run(['submit', '--message', text], { url: up.match[1] });
+    await up.waitForLine(/redis (ended|cannot start).*\(exit code 1\)/);
+    await up.waitForLine(/^ {2}it said: .*AOF write error/m);
+    await up.waitForLine(/the disk of \S+ is full \(\d+ bytes are free\)/);
+    rmSync(disk.inside('ballast'));
+    await up.stop();
+  });
+
   test('killed programs come back and jobs still end', async () => {
     const up = await startUp({ args: ['--no-demo'] });
     for (const name of names) {
