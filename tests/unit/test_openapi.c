@@ -125,6 +125,37 @@ scopes_are_those_of_the_routes(void **state)
     }
 }
 
+static bool
+has_answer(const json_t *operation, const char *status)
+{
+    const json_t *answers = json_object_get(operation, "responses");
+    return json_object_get(answers, status) != NULL;
+}
+
+/* What the server itself says, before any handler of a route. */
+static void
+every_route_has_the_answers_of_the_server(void **state)
+{
+    static const char *const always[] = {"405", "421"};
+    static const char *const keyed[] = {"401", "403"};
+    const char *path, *method;
+    json_t *item, *operation;
+    (void)state;
+    json_object_foreach(json_object_get(document, "paths"), path, item)
+    {
+        json_object_foreach(item, method, operation)
+        {
+            bool open = json_object_get(operation, "x-scope") == NULL;
+            for (size_t i = 0; i < 2; i++) {
+                if (!has_answer(operation, always[i]))
+                    fail_msg("%s %s: no %s", method, path, always[i]);
+                if (!open && !has_answer(operation, keyed[i]))
+                    fail_msg("%s %s: no %s", method, path, keyed[i]);
+            }
+        }
+    }
+}
+
 /* Every "$ref" of the document leads somewhere. */
 static unsigned
 follow(const json_t *at)
@@ -190,6 +221,7 @@ main(void)
         cmocka_unit_test(every_route_is_in_the_document),
         cmocka_unit_test(every_route_of_the_document_is_served),
         cmocka_unit_test(scopes_are_those_of_the_routes),
+        cmocka_unit_test(every_route_has_the_answers_of_the_server),
         cmocka_unit_test(every_reference_leads_somewhere),
         cmocka_unit_test(the_options_are_those_of_the_table),
     };
