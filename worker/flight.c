@@ -254,6 +254,7 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->kind = claim->kind;
     flight->fence = claim->fence;
     flight->attempts = claim->attempts;
+    flight->deadline_ms = clock_mono_ms() + claim->left_ms;
     flight->takeovers = claim->takeovers;
     flight->first = claim->first;
     flight->suspect = claim->suspect;

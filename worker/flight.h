@@ -44,6 +44,7 @@ struct flight {
     unsigned tries; /* of the operation, in a row */
     int64_t retry_delay_ms;
     int64_t sent_ms; /* wall: the call */
+    int64_t deadline_ms; /* monotonic: the job's, which Redis's clock decides */
     struct job_error error; /* what went wrong last */
     struct body_reader *reader;
     struct buffer stored; /* the request as it is stored (inline ones) */

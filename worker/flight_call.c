@@ -116,7 +116,7 @@ flight_call(struct flight *flight)
 {
     struct worker *worker = flight->worker;
     const struct job_meta *meta = &flight->result.meta;
-    int64_t left_ms = meta->expires_ms - clock_wall_ms();
+    int64_t left_ms = flight->deadline_ms - clock_mono_ms();
     const char *model = flight->use_fallback && meta->fallback_count > 0
         ? meta->fallbacks[0]
         : NULL;
@@ -373,7 +373,7 @@ static void
 follow_verdict(struct flight *flight, struct claude_reply *reply)
 {
     const struct outcome *outcome = &reply->outcome;
-    bool expired = flight->result.meta.expires_ms <= clock_wall_ms();
+    bool expired = flight->deadline_ms <= clock_mono_ms();
 
     if (outcome->verdict == OUTCOME_SUCCEEDED) {
         fill_success(flight, reply);

@@ -129,6 +129,7 @@ struct queue_claim {
     bool suspect;
     bool first; /* never claimed before: the store cannot have a row */
     int64_t started_ms;
+    int64_t left_ms; /* to its deadline, by Redis's clock */
     struct job_error error; /* the last one */
     struct job_meta meta;
     struct slice body; /* the stored form when inline, else empty */

@@ -115,6 +115,7 @@ read_claim(const struct redisReply *in, struct queue_claim *out)
     out->suspect = queue_reply_unsigned(redis_reply_at(in, 8)) == 1;
     out->first = queue_reply_unsigned(redis_reply_at(in, 9)) == 1;
     out->started_ms = redis_reply_int(redis_reply_at(in, 10), 0);
+    out->left_ms = redis_reply_int(redis_reply_at(in, 14), 0);
     if (error.len > 0 && job_error_decode(error, &out->error) != 0)
         memset(&out->error, 0, sizeof(out->error));
     out->body = redis_reply_slice(redis_reply_at(in, 13));

@@ -7,7 +7,8 @@
 --   5 '1' if this consumer has been known before, 6 inline bytes after which
 --   to stop, 7 the turn of the consumer (see recover)
 -- Answer: {status, {id, kind, generation, version, fence, attempts,
---   takeovers, strikes, suspect, first, started_ms, error, meta, body}, ...}
+--   takeovers, strikes, suspect, first, started_ms, error, meta, body,
+--   ms to the deadline}, ...}
 --
 -- Order: at most one suspect, then what was handed back, then new jobs. A
 -- stream entry counts only if the job's hash names that very entry;
@@ -88,7 +89,8 @@ local function give(id, key, str, f)
   bytes = bytes + #(f[10] or '')
   answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, p[1] or 0,
     p[6] or 0, strikes, str == 's' and 1 or 0, f[3] and 0 or 1,
-    p[3] or now, p[4] or '', f[9] or '', f[10] or '' }
+    p[3] or now, p[4] or '', f[9] or '', f[10] or '',
+    tonumber(f[6] or 0) - now }
 end
 
 local function take(str, n)

@@ -121,6 +121,8 @@ retry_waits_in_redis_until_it_is_due(void **state)
     (void)state;
     do_submit(f, id);
     owner = do_own(f, "w1", QUEUE_X, id);
+    /* An hour from the submit, whatever clock the submitter has. */
+    assert_in_range(got.claims[0].left_ms, 3590000, 3600000);
     assert_int_equal(do_retry(f, &owner, 60000, 1), QUEUE_OK);
     audit(f);
     assert_int_equal(do_retry(f, &owner, 60000, 2), QUEUE_NOT_OWNER);
