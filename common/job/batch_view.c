@@ -5,15 +5,6 @@
 
 #include "common/base/clock.h"
 
-/* In the words of Claude's API, which are those of the native one too. */
-static const char *
-status_of(const struct batch_view *view)
-{
-    if (view->state == BATCH_ENDED)
-        return "ended";
-    return view->state == BATCH_CANCELING ? "canceling" : "in_progress";
-}
-
 uint64_t
 batch_view_done(const struct batch_view *view)
 {
@@ -150,7 +141,7 @@ batch_view_encode(const struct batch_view *view, const char *origin,
     buffer_append_text(out, "{\"id\":\"" BATCH_PREFIX);
     buffer_append_text(out, view->uuid);
     buffer_append_text(out, "\",\"type\":\"batch\"");
-    put_text(out, "status", status_of(view));
+    put_text(out, "status", batch_state_name(view->state));
     put_time(out, "created_at", view->created_ms);
     put_time(out, "expires_at", view->expires_ms);
     put_time(out, "cancel_initiated_at", view->cancel_ms);
@@ -196,7 +187,7 @@ batch_view_encode_message(const struct batch_view *view, const char *origin,
     buffer_append_text(out, "{\"id\":\"" BATCH_CLAUDE_PREFIX);
     buffer_append_text(out, view->uuid);
     buffer_append_text(out, "\",\"type\":\"message_batch\"");
-    put_text(out, "processing_status", status_of(view));
+    put_text(out, "processing_status", batch_state_name(view->state));
     put_request_counts(out, view);
     put_time(out, "created_at", view->created_ms);
     put_time(out, "expires_at", view->expires_ms);

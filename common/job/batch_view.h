@@ -18,7 +18,7 @@ struct batch_view {
     char uuid[BATCH_UUID_SIZE];
     char tenant[JOB_TENANT_MAX + 1];
     char run[BATCH_RUN_MAX + 1]; /* the client's label, "": none */
-    enum batch_state state; /* what is STAGING is not shown to anybody */
+    enum batch_state state;
     int64_t created_ms;
     int64_t expires_ms;
     int64_t ended_ms; /* 0: not yet; likewise below */

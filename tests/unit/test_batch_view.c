@@ -51,6 +51,23 @@ number_of(const json_t *json, const char *object, const char *key)
 }
 
 static void
+both_prefixes_name_a_batch_and_nothing_else_does(void **state)
+{
+    static const char *const wrong[] = {"", UUID, "job_" UUID, "batch_",
+        "batch_" UUID "x", "msgbatch_0199f6a2-5c1e-4abc-9def-0123456789ab",
+        "batch_0199F6A2-5C1E-7ABC-9DEF-0123456789AB"};
+    char uuid[ID_UUID_LEN + 1];
+    (void)state;
+    assert_int_equal(batch_id_parse(slice_of("batch_" UUID), uuid), 0);
+    assert_string_equal(uuid, UUID);
+    uuid[0] = '\0';
+    assert_int_equal(batch_id_parse(slice_of("msgbatch_" UUID), uuid), 0);
+    assert_string_equal(uuid, UUID);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(batch_id_parse(slice_of(wrong[i]), uuid), -1);
+}
+
+static void
 the_native_face_has_live_counts_that_sum_up(void **state)
 {
     struct batch_view view = sample();
@@ -168,6 +185,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_prefixes_name_a_batch_and_nothing_else_does),
         cmocka_unit_test(the_native_face_has_live_counts_that_sum_up),
         cmocka_unit_test(claudes_face_shows_nothing_done_until_the_end),
         cmocka_unit_test(claudes_face_of_an_ended_batch_leads_to_our_origin),
