@@ -130,31 +130,22 @@ put_total(const char *key, uint64_t value, struct buffer *out)
     buffer_append_u64(out, value);
 }
 
-void
-lanes_handle(struct http_request *req, void *program)
+static void
+put_lanes(const struct queue_stats *stats, struct buffer *out)
 {
-    struct status *status = program;
-    const struct queue_stats *stats = numbers_get(status->numbers);
-    struct call call = {.status = status, .req = req};
-    struct buffer out = {0};
-    if (stats == NULL) {
-        call_unavailable(&call);
-        return;
-    }
-    buffer_append_text(&out, "{\"data\":[");
+    buffer_append_text(out, "{\"data\":[");
     for (unsigned i = 0; i < JOB_LANES; i++) {
         if (i > 0)
-            buffer_append_char(&out, ',');
-        put_lane(stats, job_lane_name((enum job_lane)i), &out);
+            buffer_append_char(out, ',');
+        put_lane(stats, job_lane_name((enum job_lane)i), out);
     }
-    buffer_append_char(&out, ']');
-    put_total("jobs", stats->jobs, &out);
-    put_total("bytes", stats->bytes, &out);
-    put_total("retrying", stats->retrying, &out);
-    put_total("closing", stats->closing, &out);
-    put_total("dead_letters", stats->dead, &out);
-    buffer_append_char(&out, '}');
-    call_json(&call, 200, &out);
+    buffer_append_char(out, ']');
+    put_total("jobs", stats->jobs, out);
+    put_total("bytes", stats->bytes, out);
+    put_total("retrying", stats->retrying, out);
+    put_total("closing", stats->closing, out);
+    put_total("dead_letters", stats->dead, out);
+    buffer_append_char(out, '}');
 }
 
 /* --- pools --------------------------------------------------------------- */
@@ -193,29 +184,72 @@ put_pool(const struct queue_stats *stats, struct slice name, struct buffer *out)
     buffer_append_char(out, '}');
 }
 
-void
-pools_handle(struct http_request *req, void *program)
+static void
+put_pools(const struct queue_stats *stats, struct buffer *out)
 {
-    struct status *status = program;
-    const struct queue_stats *stats = numbers_get(status->numbers);
-    struct call call = {.status = status, .req = req};
     struct pool_names names = {0};
-    struct buffer out = {0};
-    if (stats == NULL) {
-        call_unavailable(&call);
-        return;
-    }
     add_name(&names, slice_of(POOL_DEFAULT));
     for (size_t i = 0; i < stats->hold_count; i++)
         add_name(&names, pool_of(&stats->holds[i]));
-    buffer_append_text(&out, "{\"data\":[");
+    buffer_append_text(out, "{\"data\":[");
     for (size_t i = 0; i < names.count; i++) {
         if (i > 0)
-            buffer_append_char(&out, ',');
-        put_pool(stats, names.names[i], &out);
+            buffer_append_char(out, ',');
+        put_pool(stats, names.names[i], out);
     }
-    buffer_append_char(&out, ']');
-    put_total("workers", stats->consumer_count, &out);
-    buffer_append_char(&out, '}');
-    call_json(&call, 200, &out);
+    buffer_append_char(out, ']');
+    put_total("workers", stats->consumer_count, out);
+    buffer_append_char(out, '}');
+}
+
+/* --- requests ------------------------------------------------------------ */
+
+struct numbers_call {
+    struct call call;
+    void (*put)(const struct queue_stats *stats, struct buffer *out);
+};
+
+static void
+on_stats(void *arg, enum queue_status status, const struct queue_stats *stats)
+{
+    struct numbers_call *numbers = arg;
+    struct buffer out = {0};
+    if (status == QUEUE_OK) {
+        numbers->put(stats, &out);
+        call_json(&numbers->call, 200, &out);
+    } else {
+        call_unavailable(&numbers->call);
+    }
+    memory_free(numbers);
+}
+
+/* From what is known, or from a read of its own: at the start, and after
+ * Redis was away. */
+static void
+answer(struct http_request *req,
+    void (*put)(const struct queue_stats *stats, struct buffer *out))
+{
+    struct numbers_call *numbers = memory_zalloc(1, sizeof(*numbers));
+    call_begin(&numbers->call, req);
+    numbers->put = put;
+    struct status *status = numbers->call.status;
+    const struct queue_stats *stats = numbers_get(status->numbers);
+    if (stats != NULL)
+        on_stats(numbers, QUEUE_OK, stats);
+    else if (queue_stats_get(status->service->queue, on_stats, numbers) != 0)
+        on_stats(numbers, QUEUE_UNKNOWN, NULL);
+}
+
+void
+lanes_handle(struct http_request *req, void *program)
+{
+    (void)program;
+    answer(req, put_lanes);
+}
+
+void
+pools_handle(struct http_request *req, void *program)
+{
+    (void)program;
+    answer(req, put_pools);
 }

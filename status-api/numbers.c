@@ -6,6 +6,7 @@
 #include "status-api/status.h"
 
 #define EVERY_MS 1000
+#define FIRST_MS 50 /* until there was an answer */
 #define STALE_MS 3000
 
 struct numbers {
@@ -76,9 +77,13 @@ numbers_refresh(struct numbers *numbers)
 static void
 on_timer(evutil_socket_t fd, short events, void *arg)
 {
+    struct numbers *numbers = arg;
+    int64_t ms = numbers->taken_ms == 0 ? FIRST_MS : EVERY_MS;
+    struct timeval delay = {ms / 1000, ms % 1000 * 1000};
     (void)fd;
     (void)events;
-    numbers_refresh(arg);
+    numbers_refresh(numbers);
+    event_add(numbers->timer, &delay);
 }
 
 const struct queue_stats *
@@ -102,11 +107,8 @@ struct numbers *
 numbers_new(struct status *status)
 {
     struct numbers *numbers = memory_zalloc(1, sizeof(*numbers));
-    struct timeval every = {EVERY_MS / 1000, EVERY_MS % 1000 * 1000};
     numbers->status = status;
-    numbers->timer =
-        event_new(status->service->base, -1, EV_PERSIST, on_timer, numbers);
-    event_add(numbers->timer, &every);
+    numbers->timer = evtimer_new(status->service->base, on_timer, numbers);
     event_active(numbers->timer, EV_TIMEOUT, 0);
     return numbers;
 }

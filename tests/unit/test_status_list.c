@@ -336,6 +336,25 @@ the_metrics_count_the_queue(void **state)
     assert_null(strstr(got->body.data, "job_0"));
 }
 
+/* The first read may come before Redis does. */
+static void
+lanes_are_told_as_soon_as_redis_is_there(void **state)
+{
+    (void)state;
+    fixture_kill_server(rig->redis);
+    rig_turn_for(rig, 50);
+    numbers_free(rig->status->numbers);
+    rig->status->numbers = numbers_new(rig->status);
+    rig_turn_for(rig, 20);
+    assert_int_equal(rig_get(rig, "/v1/lanes")->status, 503);
+    fixture_start_server(rig->redis);
+    rig_wait_ready(rig);
+    assert_int_equal(rig_get(rig, "/v1/lanes")->status, 200);
+    assert_string_equal(rig_text("data.2.name"), "bulk");
+    assert_int_equal(rig_get(rig, "/v1/pools")->status, 200);
+    assert_string_equal(rig_text("data.0.name"), "default");
+}
+
 int
 main(void)
 {
@@ -346,6 +365,7 @@ main(void)
         cmocka_unit_test(parameters_that_cannot_be_are_told),
         cmocka_unit_test(a_hold_is_told_to_those_who_wait),
         cmocka_unit_test(the_metrics_count_the_queue),
+        cmocka_unit_test(lanes_are_told_as_soon_as_redis_is_there),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
