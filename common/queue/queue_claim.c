@@ -97,30 +97,37 @@ kind_of(struct slice name)
     return QUEUE_CLAIM_RUN;
 }
 
+/* Of a job that was claimed before; else there is nothing to read. */
+static void
+read_history(const struct redisReply *in, struct queue_claim *out)
+{
+    struct slice error = redis_reply_slice(redis_reply_at(in, 13));
+
+    out->first = in->elements == 9;
+    out->attempts = queue_reply_unsigned(redis_reply_at(in, 9));
+    out->takeovers = queue_reply_unsigned(redis_reply_at(in, 10));
+    out->strikes = queue_reply_unsigned(redis_reply_at(in, 11));
+    out->suspect = queue_reply_unsigned(redis_reply_at(in, 12)) == 1;
+    if (error.len > 0 && job_error_decode(error, &out->error) != 0)
+        memset(&out->error, 0, sizeof(out->error));
+}
+
 /* False when the stored form is unreadable; the ownership part is filled. */
 static bool
 read_claim(const struct redisReply *in, struct queue_claim *out)
 {
-    struct slice error = redis_reply_slice(redis_reply_at(in, 11));
-
     (void)text_copy(
         out->id, sizeof(out->id), redis_reply_slice(redis_reply_at(in, 0)));
     out->kind = kind_of(redis_reply_slice(redis_reply_at(in, 1)));
     out->generation = queue_reply_unsigned(redis_reply_at(in, 2));
     out->version = queue_reply_u64(redis_reply_at(in, 3));
     out->fence = queue_reply_u64(redis_reply_at(in, 4));
-    out->attempts = queue_reply_unsigned(redis_reply_at(in, 5));
-    out->takeovers = queue_reply_unsigned(redis_reply_at(in, 6));
-    out->strikes = queue_reply_unsigned(redis_reply_at(in, 7));
-    out->suspect = queue_reply_unsigned(redis_reply_at(in, 8)) == 1;
-    out->first = queue_reply_unsigned(redis_reply_at(in, 9)) == 1;
-    out->started_ms = redis_reply_int(redis_reply_at(in, 10), 0);
-    out->left_ms = redis_reply_int(redis_reply_at(in, 14), 0);
-    if (error.len > 0 && job_error_decode(error, &out->error) != 0)
-        memset(&out->error, 0, sizeof(out->error));
-    out->body = redis_reply_slice(redis_reply_at(in, 13));
+    out->started_ms = redis_reply_int(redis_reply_at(in, 5), 0);
+    out->body = redis_reply_slice(redis_reply_at(in, 7));
+    out->left_ms = redis_reply_int(redis_reply_at(in, 8), 0);
+    read_history(in, out);
     return job_meta_decode(
-               redis_reply_slice(redis_reply_at(in, 12)), &out->meta) == 0;
+               redis_reply_slice(redis_reply_at(in, 6)), &out->meta) == 0;
 }
 
 static void

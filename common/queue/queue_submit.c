@@ -28,23 +28,36 @@ struct enqueue_call {
     char id[ID_SIZE];
 };
 
+/* What the answer tells of a job that was there before. */
+static void
+read_earlier(const struct redisReply *reply, struct queue_enqueued *result)
+{
+    struct slice id = redis_reply_slice(redis_reply_at(reply, 1));
+
+    if (id.len > 0)
+        (void)text_copy(result->id, sizeof(result->id), id);
+    result->version = queue_reply_u64(redis_reply_at(reply, 2));
+    result->generation = queue_reply_unsigned(redis_reply_at(reply, 3));
+    result->finished = redis_reply_int(redis_reply_at(reply, 5), 0) == 1;
+    /* A tombstone that has expired keeps no state: it has ended. */
+    if (!queue_reply_state(redis_reply_at(reply, 4), &result->state))
+        result->state = result->finished ? JOB_SUCCEEDED : JOB_QUEUED;
+}
+
 static void
 on_enqueued(struct queue_call *call, const struct redisReply *reply)
 {
     struct enqueue_call *mine = (struct enqueue_call *)call;
-    struct queue_enqueued result = {
-        .status = queue_reply_status(reply), .ahead = -1};
-    struct slice id = redis_reply_slice(redis_reply_at(reply, 1));
+    struct queue_enqueued result = {.status = queue_reply_status(reply),
+        .state = JOB_QUEUED,
+        .version = 1,
+        .ahead = -1};
 
-    (void)text_copy(
-        result.id, sizeof(result.id), id.len > 0 ? id : slice_of(mine->id));
-    result.version = queue_reply_u64(redis_reply_at(reply, 2));
-    result.generation = queue_reply_unsigned(redis_reply_at(reply, 3));
-    result.finished = redis_reply_int(redis_reply_at(reply, 5), 0) == 1;
-    /* A tombstone that has expired keeps no state: it has ended. */
-    if (!queue_reply_state(redis_reply_at(reply, 4), &result.state))
-        result.state = result.finished ? JOB_SUCCEEDED : JOB_QUEUED;
-    result.ahead = redis_reply_int(redis_reply_at(reply, 6), -1);
+    (void)text_copy(result.id, sizeof(result.id), slice_of(mine->id));
+    if (result.status == QUEUE_OK)
+        result.ahead = redis_reply_int(redis_reply_at(reply, 1), -1);
+    else
+        read_earlier(reply, &result);
     mine->on_enqueued(call->arg, &result);
     memory_free(mine);
 }
@@ -78,7 +91,7 @@ queue_enqueue(struct queue *queue, const char *id, const struct job_meta *meta,
     queue_args_int(&args, meta->parts);
     queue_args_int(&args, meta->expires_ms - meta->created_ms);
     queue_args_slice(&args, buffer_slice(&idem));
-    queue_args_text(&args, meta->sha256);
+    queue_args_text(&args, idem.len > 0 ? meta->sha256 : "");
     queue_args_int(&args, (int64_t)limits->max_jobs);
     queue_args_int(&args, (int64_t)limits->max_bytes);
     result = queue_call_batched(&queue->enqueues, &mine->call, &args);

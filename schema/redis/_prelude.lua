@@ -100,17 +100,23 @@ local function disown(job)
   if job.cxl then call('SREM', P .. 'abort:' .. job.own, job.id) end
 end
 
+-- Tombstones of a day (UTC): a hash, id -> generation, version and state. It
+-- is kept for the next day too.
+local function tombs(days_ago)
+  return P .. 'tomb:' .. digits(math.floor(clock_ms() / 86400000) - days_ago)
+end
+
 -- Jobs leave Redis; only their tombstones stay (a resent enqueue finds one
--- for a day). The rows in the store are committed already. A generation that
+-- for a day at least). The rows in the store are committed already. A generation that
 -- came from a replay no longer needs the request kept with the old row.
 -- `leaving`: jobs as load() makes them, with the version and the state of the
 -- row in last_ver and last_st. One command says what it can for all of them.
 local function depart(leaving)
-  local keys, ids, entries, bytes = {}, {}, {}, 0
+  local keys, ids, entries, marks, bytes = {}, {}, {}, {}, 0
   for i, job in ipairs(leaving) do
     local id = job.id
-    call('SET', P .. 'tomb:' .. id, job.gen_text .. ' ' .. job.last_ver ..
-      ' ' .. job.last_st, 'EX', '86400')
+    marks[i * 2 - 1] = id
+    marks[i * 2] = job.gen_text .. ' ' .. job.last_ver .. ' ' .. job.last_st
     if job.idem then call('EXPIRE', P .. 'idem:' .. job.idem, '86400') end
     if job.gen_text ~= '0' then
       call('ZADD', P .. 'forget', clock_ms(), id .. '/' .. (job.gen_text - 1))
@@ -131,6 +137,10 @@ local function depart(leaving)
     if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
     say(id, job.last_ver, job.last_st)
   end
+  local tomb = tombs(0)
+  call('HSET', tomb, unpack(marks))
+  -- The tick removes it sooner, without making others wait.
+  call('EXPIRE', tomb, '180000', 'NX')
   for key, list in pairs(entries) do
     call('XACK', key, 'w', unpack(list))
     call('XDEL', key, unpack(list))
@@ -144,7 +154,7 @@ end
 -- A finish or bury that was sent twice finds the tombstone of its own
 -- generation (or of a later one) instead of the job.
 local function departed(id, gen)
-  local tomb = call('GET', P .. 'tomb:' .. id)
+  local tomb = call('HGET', tombs(0), id) or call('HGET', tombs(1), id)
   return tomb and
     tonumber(string.match(tomb, '^%d+') or -1) >= tonumber(gen)
 end

@@ -6,9 +6,9 @@
 -- ARGV: 1 consumer, 2 queue, 3 count, 4 '1' if a suspect may be given,
 --   5 '1' if this consumer has been known before, 6 inline bytes after which
 --   to stop, 7 the turn of the consumer (see recover)
--- Answer: {status, {id, kind, generation, version, fence, attempts,
---   takeovers, strikes, suspect, first, started_ms, error, meta, body,
---   ms to the deadline}, ...}
+-- Answer: {status, {id, kind, generation, version, fence, started_ms, meta,
+--   body, ms to the deadline}, ...}; of one that was claimed before, in this
+--   generation, also attempts, takeovers, strikes, suspect, error
 --
 -- Order: at most one suspect, then what was handed back, then new jobs. A
 -- stream entry counts only if the job's hash names that very entry;
@@ -41,7 +41,7 @@ if not beat then call('HSET', P .. 'beat', consumer, 0) end
 
 local now = clock_ms()
 local now_text = digits(now)
-local answer, bytes, fence, head = { 'OK' }, 0, nil, nil
+local answer, bytes, fence, newest = { 'OK' }, 0, nil, nil
 
 local function read(key, n)
   local got = redis.pcall('XREADGROUP', 'GROUP', 'w', consumer, 'COUNT', n,
@@ -65,32 +65,37 @@ local function kind_of(f, parked, strikes)
 end
 
 -- What a job has only after it was claimed once.
-local never = {}
 local function past(key)
   return call('HMGET', key, 'att', 'stk', 't0', 'err', 'parked', 'tko')
 end
 
 local function give(id, key, str, f)
-  local p = f[3] and past(key) or never
-  local strikes = tonumber(p[2] or 0)
-  local kind = kind_of(f, p[5], strikes)
+  local p = f[3] and past(key)
+  local strikes = tonumber(p and p[2] or 0)
+  local kind = kind_of(f, p and p[5], strikes)
   local ver = tonumber(f[5] or 0)
+  local started = p and p[3] or now_text
+  local left = tonumber(f[6] or 0) - now
   fence = (fence or call('INCRBY', P .. 'fence', ARGV[3]) - count) + 1
   if kind == 'RUN' then
     ver = ver + 1
     local ver_text = digits(ver)
     call('HSET', key, 'own', consumer, 'fence', digits(fence), 'st', 'running',
-      'ver', ver_text, 't0', p[3] or now_text)
+      'ver', ver_text, 't0', started)
     say(id, ver_text, 'running')
   else
     call('HSET', key, 'own', consumer, 'fence', digits(fence))
   end
-  if str == 'n' then head = f[8] end
-  bytes = bytes + #(f[10] or '')
-  answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, p[1] or 0,
-    p[6] or 0, strikes, str == 's' and 1 or 0, f[3] and 0 or 1,
-    p[3] or now, p[4] or '', f[9] or '', f[10] or '',
-    tonumber(f[6] or 0) - now }
+  if str == 'n' then newest = key end
+  bytes = bytes + #(f[9] or '')
+  if p then
+    answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, started,
+      f[8] or '', f[9] or '', left, p[1] or 0, p[6] or 0, strikes,
+      str == 's' and 1 or 0, p[4] or '' }
+  else
+    answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, started,
+      f[8] or '', f[9] or '', left }
+  end
 end
 
 local function take(str, n)
@@ -103,7 +108,7 @@ local function take(str, n)
       local id = entry[2] and entry[2][2] or ''
       local hash = P .. 'job:' .. id
       local f = call('HMGET', hash, 'ent', 'str', 'fence', 'gen', 'ver', 'dl',
-        'cxl', 'seq', 'meta', 'req')
+        'cxl', 'meta', 'req')
       if f[1] == entry[1] and f[2] == str then
         give(id, hash, str, f)
         n = n - 1
@@ -123,6 +128,7 @@ else
   if ARGV[4] == '1' then failed = take('s', 1) end
   failed = failed or take('a', count - #answer + 1)
   failed = failed or take('n', count - #answer + 1)
+  local head = newest and call('HGET', newest, 'seq')
   if head then call('SET', P .. 'head:' .. queue, head) end
 end
 if failed then return failed end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- uses: prelude
 -- What is due: retries go back in line, waiting jobs past their deadline to
--- closing, stagings that nobody enqueued within an hour away. And the names
--- of all queues and holds.
+-- closing; stagings that nobody enqueued within an hour and the tombstones of
+-- the day before yesterday go away. And the names of all queues and holds.
 --
 -- KEYS[1] prefix
 -- ARGV: 1 most jobs to move of each kind
@@ -65,6 +65,8 @@ end
 
 -- A rate limit passes with its time. An open breaker or a paused pool stays
 -- until a probe has succeeded and lifts it.
+call('UNLINK', tombs(2))
+
 local holds = call('HGETALL', P .. 'hold')
 local kept = {}
 for i = 1, #holds, 2 do

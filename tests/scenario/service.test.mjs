@@ -179,15 +179,17 @@ describe('an Idempotency-Key that only the store knows', () => {
     };
     const first = await post('once a night');
     assert.equal(first.status, 202);
-    await until(async () => await client.command('EXISTS',
-      `${P}tomb:${first.json.id}`) === 1, { what: 'the end of the job' });
+    const tombs = async () => (await client.command('KEYS', `${P}tomb:*`))
+      .map(String);
+    await until(async () => (await tombs()).length > 0,
+      { what: 'the end of the job' });
     const ended = await post('once a night');
     assert.equal(ended.json.id, first.json.id);
     assert.equal(ended.json.status, 'succeeded');
     assert.equal(ended.replayed, 'true');
     // a day later
     await client.command('DEL', `${P}idem:default:nightly-7`,
-      `${P}tomb:${first.json.id}`);
+      ...await tombs());
     const later = await post('once a night');
     assert.equal(later.status, 202, JSON.stringify(later.json));
     assert.equal(later.json.id, first.json.id);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
+
 struct got got;
 const struct queue_limits no_limits = {0, 0};
 
@@ -383,6 +385,20 @@ enum queue_status
 do_stats(struct fixture *f)
 {
     return ASK(f, queue_stats_get(f->queue, on_stats, NULL));
+}
+
+/* --- tombstones -------------------------------------------------------- */
+
+long long
+tomb_day(void)
+{
+    return clock_wall_ms() / 86400000;
+}
+
+const char *
+tombstone(struct fixture *f, const char *id)
+{
+    return fixture_do(f, "HGET {}tomb:%lld %s", tomb_day(), id);
 }
 
 /* --- the auditor ------------------------------------------------------- */

@@ -88,6 +88,11 @@ enum queue_status do_stats(struct fixture *f);
  * and `reap` is called until nothing is left. */
 void die_and_reap(struct fixture *f, const char *consumer);
 
+/* The day (of Redis's clock) that tombstones are kept under, and what one
+ * says. */
+long long tomb_day(void);
+const char *tombstone(struct fixture *f, const char *id);
+
 /* Every job is in exactly one place, owned as its hash says; sums and
  * indexes agree. Fails with the first complaint. */
 void audit(struct fixture *f);

@@ -79,7 +79,7 @@ buried_job_is_one_dead_letter_with_its_reason(void **state)
     assert_int_equal(got.dead[0].error.status, 400);
     assert_int_equal(ASK(f, queue_dead_get(f->queue, "job_none", on_one, NULL)),
         QUEUE_ABSENT);
-    assert_string_equal(fixture_do(f, "GET {}tomb:%s", id), "0 50 failed");
+    assert_string_equal(tombstone(f, id), "0 50 failed");
 }
 
 static void

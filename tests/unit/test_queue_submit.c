@@ -159,7 +159,35 @@ idempotency_record_lives_as_long_as_the_job_and_a_day(void **state)
     assert_int_equal(fixture_int(f, "TTL %s", name), -1);
     finish_all();
     assert_in_range(fixture_int(f, "TTL %s", name), 86000, 86400);
-    assert_in_range(fixture_int(f, "TTL {}tomb:%s", id), 86000, 86400);
+}
+
+static void
+tombstone_answers_for_a_day_at_least(void **state)
+{
+    struct job_meta meta;
+    struct queue_owner owner;
+    char id[ID_SIZE];
+    long long day = tomb_day();
+
+    (void)state;
+    make_meta(&meta);
+    id_make(JOB_ID_PREFIX, id);
+    assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_OK);
+    owner = do_own(f, "w1", QUEUE_X, id);
+    assert_int_equal(do_finish(f, &owner, JOB_SUCCEEDED), QUEUE_OK);
+    /* Not for ever, even if no worker runs any more. */
+    assert_in_range(
+        fixture_int(f, "TTL {}tomb:%lld", day), 2 * 86400, 3 * 86400);
+    fixture_do(f, "RENAME {}tomb:%lld {}tomb:%lld", day, day - 1);
+    assert_int_equal(do_tick(f), QUEUE_OK);
+    assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_DUPLICATE);
+    assert_int_equal(got.enqueued.state, JOB_SUCCEEDED);
+    assert_int_equal(got.enqueued.version, 50);
+    assert_int_equal(do_finish(f, &owner, JOB_SUCCEEDED), QUEUE_OK);
+    fixture_do(f, "RENAME {}tomb:%lld {}tomb:%lld", day - 1, day - 2);
+    assert_int_equal(do_tick(f), QUEUE_OK);
+    assert_int_equal(fixture_int(f, "EXISTS {}tomb:%lld", day - 2), 0);
+    assert_int_equal(do_finish(f, &owner, JOB_SUCCEEDED), QUEUE_NOT_OWNER);
 }
 
 static void
@@ -531,6 +559,7 @@ main(void)
         cmocka_unit_test_setup(idempotency_key_finds_the_first_job, clear),
         cmocka_unit_test_setup(
             idempotency_record_lives_as_long_as_the_job_and_a_day, clear),
+        cmocka_unit_test_setup(tombstone_answers_for_a_day_at_least, clear),
         cmocka_unit_test_setup(limits_hold_at_the_limit, clear),
         cmocka_unit_test_setup(
             full_memory_refuses_new_work_and_lets_old_work_drain, clear),

@@ -107,7 +107,7 @@ finish_sent_twice_is_ok_both_times(void **state)
     end(&owner, JOB_SUCCEEDED);
     assert_int_equal(ASK(f, queue_check(f->queue, &owner, on_status, NULL)),
         QUEUE_NOT_OWNER);
-    assert_string_equal(fixture_do(f, "GET {}tomb:%s", id), "0 50 succeeded");
+    assert_string_equal(tombstone(f, id), "0 50 succeeded");
     /* The versions that readers saw were all lower. */
     assert_true(got.claims[0].version < 50);
 }
