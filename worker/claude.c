@@ -211,7 +211,9 @@ header_add(struct header_lines *headers, const char *name, const char *value)
 
     if (value == NULL || value[0] == '\0')
         return;
-    buffer_printf(text, "%s: %s", name, value);
+    buffer_append_text(text, name);
+    buffer_append(text, ": ", 2);
+    buffer_append_text(text, value);
     headers->lines[headers->count++] = text->data;
 }
 

@@ -28,6 +28,10 @@ static struct {
     const char *program;
     enum log_level level;
     struct buffer line;
+    struct buffer waiting; /* whole lines, LINE_MAX_BYTES at most */
+    unsigned waiting_count;
+    bool batching;
+    pthread_t batcher; /* the thread whose lines may wait */
     uint64_t dropped;
     bool stalled;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -66,7 +70,8 @@ secret_mark(struct slice in)
 {
     static const char *const marks[] = {"sk-ant-", "lh_", "Bearer "};
     /* Asked at every character of every line. */
-    if (in.len == 0 || memchr("sSlLbB", in.data[0], 6) == NULL)
+    char first = in.len > 0 ? (char)(in.data[0] | 0x20) : '\0';
+    if (first != 's' && first != 'l' && first != 'b')
         return 0;
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         size_t len = strlen(marks[i]);
@@ -154,7 +159,7 @@ append_head(struct buffer *line, enum log_level level, const char *event)
     buffer_append_json(line, slice_of(state.program));
     append_key(line, "event");
     append_text(line, slice_of(event));
-    if (state.dropped > 0) {
+    if (state.dropped > 0 && state.waiting_count == 0) {
         append_key(line, "lines_dropped");
         buffer_append_u64(line, state.dropped);
     }
@@ -168,19 +173,48 @@ stderr_takes(int timeout_ms)
 }
 
 static void
-send_line(const struct buffer *line)
+send_waiting(void)
 {
-    if (!stderr_takes(state.stalled ? 0 : STALL_MS)) {
-        state.stalled = true;
-        state.dropped++;
+    struct buffer *lines = &state.waiting;
+    ssize_t sent = -1;
+    bool takes;
+    if (state.waiting_count == 0)
         return;
+    takes = stderr_takes(state.stalled ? 0 : STALL_MS);
+    state.stalled = !takes;
+    if (takes) {
+        do {
+            sent = write(STDERR_FILENO, lines->data, lines->len);
+        } while (sent < 0 && errno == EINTR);
     }
-    state.stalled = false;
-    ssize_t sent;
-    do {
-        sent = write(STDERR_FILENO, line->data, line->len);
-    } while (sent < 0 && errno == EINTR);
-    state.dropped = sent < 0 ? state.dropped + 1 : 0;
+    state.dropped = sent < 0 ? state.dropped + state.waiting_count : 0;
+    state.waiting_count = 0;
+    buffer_reset(lines);
+}
+
+static bool
+may_wait(enum log_level level)
+{
+    return state.batching && level < LOG_LEVEL_WARN &&
+        pthread_equal(state.batcher, pthread_self()) != 0;
+}
+
+void
+log_batch(bool on)
+{
+    pthread_mutex_lock(&state.lock);
+    send_waiting();
+    state.batching = on;
+    state.batcher = pthread_self();
+    pthread_mutex_unlock(&state.lock);
+}
+
+void
+log_flush(void)
+{
+    pthread_mutex_lock(&state.lock);
+    send_waiting();
+    pthread_mutex_unlock(&state.lock);
 }
 
 void
@@ -205,7 +239,12 @@ log_write(
         }
     }
     buffer_append_text(line, "}\n");
-    send_line(line);
+    if (state.waiting.len + line->len > LINE_MAX_BYTES)
+        send_waiting();
+    buffer_append_slice(&state.waiting, buffer_slice(line));
+    state.waiting_count++;
+    if (!may_wait(level))
+        send_waiting();
     pthread_mutex_unlock(&state.lock);
     errno = saved_errno;
 }

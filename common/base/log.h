@@ -15,6 +15,7 @@
  * it: a line that stderr does not take is dropped and counted.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/text.h"
@@ -71,6 +72,15 @@ void log_set_level(enum log_level level);
 /* `fields` ends with a NULL key, or is NULL. */
 void log_write(
     enum log_level level, const char *event, const struct log_field *fields);
+
+/*
+ * From here on what this thread says below warn may wait in memory, 4 KB at
+ * most, for log_flush(), which a loop calls at the end of each turn. A line
+ * of warn and above, or of another thread, is written at once, behind those
+ * that wait. false: writes them and waits no more.
+ */
+void log_batch(bool on);
+void log_flush(void);
 
 /* At least one field; for an event without any call log_write(..., NULL). */
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {.key = NULL}})

@@ -18,11 +18,21 @@
 /* Level 1 uses 2^19; a damaged header must not ask for 128 MiB. */
 #define WINDOW_LOG_MAX 21
 
+/* Fetched once and kept: EVP_sha256() searches the providers each time. */
+static const EVP_MD *
+sha256_method(void)
+{
+    static EVP_MD *method;
+    if (method == NULL)
+        method = EVP_MD_fetch(NULL, "SHA256", NULL);
+    return method;
+}
+
 static EVP_MD_CTX *
 hash_new(void)
 {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1)
+    if (hash == NULL || EVP_DigestInit_ex(hash, sha256_method(), NULL) != 1)
         abort(); /* only without memory */
     return hash;
 }

@@ -440,6 +440,18 @@ disconnect(struct service *service)
     service->redis = NULL;
 }
 
+/* Turn by turn, so that the log is written once in each. */
+static void
+turn_loop(struct event_base *base)
+{
+    log_batch(true);
+    do {
+        log_flush();
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    } while (event_base_got_break(base) == 0 && event_base_got_exit(base) == 0);
+    log_batch(false);
+}
+
 int
 service_run(struct service *service)
 {
@@ -457,7 +469,7 @@ service_run(struct service *service)
     log_info("started", LOG_TEXT("version", LONGHAUL_VERSION),
         LOG_TEXT("listen", address), LOG_INT("port", service->port));
     if (!service->state->ended)
-        event_base_loop(service->base, EVLOOP_NO_EXIT_ON_EMPTY);
+        turn_loop(service->base);
     run_hooks(&service->state->end_hooks);
     disconnect(service);
     log_info("ended", LOG_INT("exit_code", service->state->exit_code));

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -243,6 +244,74 @@ a_full_pipe_costs_lines_not_time(void **state)
     json_decref(line);
 }
 
+static unsigned
+count_lines(const char *text)
+{
+    unsigned count = 0;
+    for (; *text != '\0'; text++)
+        count += *text == '\n';
+    return count;
+}
+
+static void
+in_a_batch_small_news_wait_for_the_flush_or_for_big_ones(void **state)
+{
+    (void)state;
+    log_batch(true);
+    log_info("small", LOG_INT("n", 1));
+    log_info("small", LOG_INT("n", 2));
+    assert_string_equal(drain(), "");
+    log_flush();
+    assert_int_equal(count_lines(drain()), 2);
+    log_info("small", LOG_INT("n", 3));
+    log_warn("big", LOG_INT("n", 4));
+    const char *text = drain();
+    assert_int_equal(count_lines(text), 2);
+    assert_true(strstr(text, "small") < strstr(text, "big"));
+    log_info("small", LOG_INT("n", 5));
+    log_batch(false);
+    assert_int_equal(count_lines(drain()), 1);
+    log_info("small", LOG_INT("n", 6));
+    json_decref(logged());
+}
+
+static void
+a_batch_never_grows_above_what_a_pipe_takes_in_one_piece(void **state)
+{
+    (void)state;
+    unsigned lines = 0;
+    log_batch(true);
+    for (int i = 0; i < 100; i++) {
+        log_info("small", LOG_INT("n", i));
+        const char *text = drain();
+        assert_true(strlen(text) <= 4096);
+        lines += count_lines(text);
+    }
+    assert_in_range(lines, 1, 99);
+    log_batch(false);
+    assert_int_equal(lines + count_lines(drain()), 100);
+}
+
+static void *
+speak(void *arg)
+{
+    (void)arg;
+    log_info("elsewhere", LOG_INT("n", 1));
+    return NULL;
+}
+
+static void
+a_batch_is_of_one_thread(void **state)
+{
+    (void)state;
+    pthread_t other;
+    log_batch(true);
+    assert_int_equal(pthread_create(&other, NULL, speak, NULL), 0);
+    pthread_join(other, NULL);
+    json_decref(logged());
+    log_batch(false);
+}
+
 static void
 start_up_messages_name_the_program(void **state)
 {
@@ -266,6 +335,9 @@ main(void)
         TEST(strings_are_cut_between_characters),
         TEST(a_line_has_an_upper_limit_and_says_that_it_was_cut),
         TEST(a_full_pipe_costs_lines_not_time),
+        TEST(in_a_batch_small_news_wait_for_the_flush_or_for_big_ones),
+        TEST(a_batch_never_grows_above_what_a_pipe_takes_in_one_piece),
+        TEST(a_batch_is_of_one_thread),
         TEST(start_up_messages_name_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
