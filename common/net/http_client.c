@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/net/curl_watch.h"
 
 #define CALLS_PER_MULTI 512
 #define IDLE_HANDLES_MAX 1024
@@ -30,12 +31,6 @@ struct shard {
 /* What TLS negotiated with the peer; plain HTTP is always 1.1. */
 enum wire { WIRE_UNKNOWN, WIRE_HTTP1, WIRE_HTTP2 };
 
-/* The loop's side of one socket of libcurl's. */
-struct watch {
-    struct shard *shard;
-    struct event *event;
-};
-
 struct http_call {
     LIST_ENTRY(http_call) link;
     struct shard *shard;
@@ -56,6 +51,7 @@ struct http_client {
     char *user_agent;
     char *ca_file;
     enum wire wire;
+    struct curl_watches *watches;
     unsigned in_flight;
     unsigned idle_count;
     CURL *idle[IDLE_HANDLES_MAX];
@@ -286,12 +282,9 @@ shard_collect(struct shard *shard)
 /* --- libcurl on the loop --------------------------------------------- */
 
 static void
-on_socket_ready(evutil_socket_t fd, short what, void *arg)
+on_socket_ready(void *arg, curl_socket_t fd, int action)
 {
-    struct watch *watch = arg;
-    struct shard *shard = watch->shard; /* the watch may go away below */
-    int action = ((what & EV_READ) ? CURL_CSELECT_IN : 0) |
-        ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+    struct shard *shard = arg;
     int running;
 
     curl_multi_socket_action(shard->multi, fd, action, &running);
@@ -310,42 +303,14 @@ on_timer(evutil_socket_t fd, short what, void *arg)
     shard_collect(shard);
 }
 
-static void
-watch_free(struct watch *watch)
-{
-    event_free(watch->event);
-    memory_free(watch);
-}
-
 static int
 on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *place)
 {
     struct shard *shard = arg;
-    struct watch *watch = place;
-    short events = EV_PERSIST;
 
     (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (watch != NULL)
-            watch_free(watch);
-        curl_multi_assign(shard->multi, fd, NULL);
-        return 0;
-    }
-    events |= (what & CURL_POLL_IN) ? EV_READ : 0;
-    events |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
-    if (watch == NULL) {
-        watch = memory_zalloc(1, sizeof(*watch));
-        watch->shard = shard;
-        watch->event =
-            event_new(shard->client->base, fd, events, on_socket_ready, watch);
-        curl_multi_assign(shard->multi, fd, watch);
-    } else {
-        event_del(watch->event);
-        event_assign(watch->event, shard->client->base, fd, events,
-            on_socket_ready, watch);
-    }
-    assert(watch->event != NULL);
-    event_add(watch->event, NULL);
+    (void)place;
+    curl_watches_set(shard->client->watches, fd, what, shard);
     return 0;
 }
 
@@ -417,6 +382,7 @@ easy_new(const struct http_client *client)
     CURL *easy = curl_easy_init();
 
     assert(easy != NULL);
+    curl_watches_adopt(client->watches, easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -539,6 +505,7 @@ http_client_new(
         client->options.calls_per_multi = CALLS_PER_MULTI;
     if (client->options.connect_timeout_ms == 0)
         client->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    client->watches = curl_watches_new(base, on_socket_ready);
     TAILQ_INIT(&client->shards);
     LIST_INIT(&client->calls);
     return client;
@@ -555,6 +522,7 @@ http_client_free(struct http_client *client)
         shard_free(TAILQ_FIRST(&client->shards));
     while (client->idle_count > 0)
         curl_easy_cleanup(client->idle[--client->idle_count]);
+    curl_watches_free(client->watches);
     memory_free(client->user_agent);
     memory_free(client->ca_file);
     memory_free(client);

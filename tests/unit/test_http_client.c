@@ -357,6 +357,33 @@ connections_and_handles_are_used_again(void **state)
     finish(&peer, client);
 }
 
+/* An idle connection stays on the loop, which must not turn for it once the
+ * peer has closed it. */
+static void
+a_connection_closed_while_idle_is_not_watched_and_not_used(void **state)
+{
+    const struct script script = {OK_ANSWER, true};
+    struct peer peer;
+    struct seen seen = {.peer = &peer, .stop_after = 1};
+    struct http_client *client;
+
+    (void)state;
+    peer_open(&peer, &script);
+    client = client_for(&peer);
+    for (unsigned i = 1; i <= 3; i++) {
+        peer.requests = 0; /* the next connection may be written to */
+        start(client, &seen, 5000);
+        event_base_dispatch(peer.base);
+        assert_int_equal(seen.result.end, HTTP_CALL_OK);
+        assert_int_equal(peer.accepted, i);
+        for (unsigned turn = 0; turn < 4; turn++)
+            event_base_loop(peer.base, EVLOOP_NONBLOCK);
+        assert_int_equal(
+            event_base_get_num_events(peer.base, EVENT_BASE_COUNT_ADDED), 1);
+    }
+    finish(&peer, client);
+}
+
 /* libcurl on its own sends again what a connection that it had used before
  * took without an answer; each sending may be paid for. */
 static void
@@ -467,6 +494,8 @@ main(void)
         cmocka_unit_test(an_answer_past_the_bound_ends_the_call),
         cmocka_unit_test(the_request_is_what_was_asked_for),
         cmocka_unit_test(connections_and_handles_are_used_again),
+        cmocka_unit_test(
+            a_connection_closed_while_idle_is_not_watched_and_not_used),
         cmocka_unit_test(
             a_request_is_sent_once_also_on_a_connection_used_before),
         cmocka_unit_test(a_cut_call_is_not_taken_for_a_refused_connection),
