@@ -112,7 +112,7 @@ redis_dial(struct redis *redis)
     const struct redis_address *to = &redis->address;
     redisAsyncContext *ac = to->path != NULL
         ? redisAsyncConnectUnix(to->path)
-        : redisAsyncConnect(to->host, to->port);
+        : redisAsyncConnect(redis->target, to->port);
 
     if (ac == NULL)
         return NULL;
@@ -201,9 +201,47 @@ on_disconnected(const redisAsyncContext *ac, int status)
 }
 
 static void
+cannot_connect(struct redis *redis, const char *reason)
+{
+    schedule_connect(redis);
+    set_state(redis, REDIS_CONNECTING, reason);
+}
+
+static void
+connect_now(struct redis *redis)
+{
+    redis->ac = redis_dial(redis);
+    if (redis->ac == NULL) {
+        cannot_connect(redis, "no connection to Redis");
+        return;
+    }
+    (void)redisAsyncSetConnectCallback(redis->ac, on_connected);
+    (void)redisAsyncSetDisconnectCallback(redis->ac, on_disconnected);
+    redis_check_begin(redis);
+}
+
+/* Of several addresses the next after each failure. */
+static void
+on_resolved(
+    void *arg, char addresses[RESOLVE_MAX][RESOLVE_TEXT_SIZE], size_t count)
+{
+    struct redis *redis = arg;
+
+    redis->resolve = NULL;
+    if (count == 0) {
+        cannot_connect(redis, "the host name of Redis is not known");
+        return;
+    }
+    text_copy(redis->target, sizeof(redis->target),
+        slice_of(addresses[redis->failures % count]));
+    connect_now(redis);
+}
+
+static void
 on_connect_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct redis *redis = arg;
+    const char *host = redis->address.host;
 
     (void)fd;
     (void)what;
@@ -211,15 +249,14 @@ on_connect_timer(evutil_socket_t fd, short what, void *arg)
         set_state(redis, REDIS_REFUSED, redis->address_error);
         return;
     }
-    redis->ac = redis_dial(redis);
-    if (redis->ac == NULL) {
-        schedule_connect(redis);
-        set_state(redis, REDIS_CONNECTING, "no connection to Redis");
+    if (host == NULL || resolve_is_address(host)) {
+        text_copy(redis->target, sizeof(redis->target), slice_of(host));
+        connect_now(redis);
         return;
     }
-    (void)redisAsyncSetConnectCallback(redis->ac, on_connected);
-    (void)redisAsyncSetDisconnectCallback(redis->ac, on_disconnected);
-    redis_check_begin(redis);
+    redis->resolve = resolve_start(redis->base, host, on_resolved, redis);
+    if (redis->resolve == NULL)
+        cannot_connect(redis, "the host name of Redis cannot be looked up");
 }
 
 void
@@ -291,6 +328,9 @@ redis_close(struct redis *redis)
     event_del(redis->connect_timer);
     event_del(redis->deadline_timer);
     event_del(redis->watch_timer);
+    if (redis->resolve != NULL)
+        resolve_cancel(redis->resolve);
+    redis->resolve = NULL;
     if (ac != NULL)
         ac->data = NULL;
     redis_fail_pending(redis);

@@ -12,6 +12,7 @@
 
 #include "common/base/buffer.h"
 #include "common/net/redis.h"
+#include "common/net/resolve.h"
 
 #define REDIS_REPLY_MAX_ELEMENTS 1000000
 #define REDIS_REPLY_MAX_BYTES (64u * 1024 * 1024)
@@ -71,6 +72,8 @@ struct redis {
 
     enum redis_state state;
     char reason[256];
+    struct resolve *resolve; /* NULL: no name is being looked up */
+    char target[RESOLVE_TEXT_SIZE]; /* where the last dial went */
     redisAsyncContext *ac;
     struct event *connect_timer;
     struct event *deadline_timer;
@@ -94,7 +97,7 @@ struct redis {
     struct redis_subscriber subscriber;
 };
 
-/* Begins to connect a socket to the address, on the loop; NULL if that is
+/* Begins to connect a socket to the target, on the loop; NULL if that is
  * impossible now. Its data is `redis`. */
 redisAsyncContext *redis_dial(struct redis *redis);
 /* The delay before attempt number `failures` (from 1), with jitter. */
