@@ -20,7 +20,7 @@ $(BUILD)/bug: FORCE
 	@echo '$(BUG)' | cmp -s - $@ || echo '$(BUG)' >$@
 endif
 
-.PHONY: chaos-build chaos chaos-bugs chaos-points
+.PHONY: chaos-build chaos chaos-bugs chaos-points torture
 chaos-build: deps-build deps-test ## Programs with crash points: build/chaos
 	+@$(BUILD_NOW) BUILD=$(CHAOS) CRASH_POINTS=1 all
 
@@ -29,7 +29,10 @@ chaos: chaos-build ## Faults by SEED=n, SEEDS=k, SECONDS=10; then the checker
 	    --seconds $(SECONDS)
 
 chaos-points: chaos-build ## A death at every named crash point
-	@BUILD=$(CHAOS) tests/chaos/crashpoints $(T)
+	@BUILD=$(CHAOS) tests/chaos/crashpoints $(filter-out *,$(T))
+
+torture: chaos-build ## Each write, fsync and connect fails in turn; T=program
+	@BUILD=$(CHAOS) tests/torture/run $(filter-out *,$(T))
 
 chaos-bugs: deps-build deps-test ## Planted bugs must be caught by the checker
 	+@for bug in $(BUGS); do \

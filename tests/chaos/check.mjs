@@ -54,6 +54,8 @@ function group(list, key) {
   return map;
 }
 
+const bodies = new Map(client.filter((l) => l.event === 'body')
+  .map((l) => [l.sha, l]));
 const accepted = client.filter((l) => l.event === 'accepted');
 const rowsOf = group(rows, (row) => row.id);
 /** Its owner had it erased; only the name is left. */
@@ -110,13 +112,21 @@ for (const l of client) {
     && rowsOf.get(l.id)?.length === 1) endSeen.set(l.id, l.t);
 }
 
+// What was handed to the kernel while no packet passed arrives, by TCP's
+// retransmission, up to as much later again.
+const partitions = events.filter((e) => e.event === 'fault_over'
+  && e.kind === 'partition').map((e) => ({ ...e, healed: e.t + e.ms + 1000 }));
+const arrivedAt = (worker, t) => partitions.reduce((at, e) =>
+  (e.who === worker && at >= e.began - 100 && at < e.healed ? e.healed : at), t);
+
 /** The requests that passed the proxy: { job, life, t, safe }; from `safe` on
  * no death of its worker makes the outcome unknown. */
 const answeredAt = new Map(proxy.filter((l) => l.event === 'answered')
   .map((l) => [l.request, l.t]));
 const requests = proxy.filter((l) => l.event === 'request').map((l) => {
-  const answered = answeredAt.get(l.request) ?? Infinity;
-  return { ...l, worker: l.link.split('-')[0], answered,
+  const worker = l.link.split('-')[0];
+  const answered = arrivedAt(worker, answeredAt.get(l.request) ?? Infinity);
+  return { ...l, worker, answered,
     safe: Math.min(endSeen.get(l.job) ?? Infinity,
       answered + (isBlocked(answered) ? BLOCKED_MS : COMMIT_MS)) };
 });
@@ -149,9 +159,13 @@ function interruptions() {
     if (e.event === 'stopped_at' && isWorker(e.name)) {
       lapse(e.name, e.began, e.began);
     }
-    if (e.event !== 'fault_over' || !(e.ms > LEASE_MS / 2)) continue;
+    if (e.event !== 'fault_over' || !(e.ms > LEASE_MS
+      / (e.kind === 'partition' ? 4 : 2))) continue;
     if (e.kind === 'freeze' && isWorker(e.who)) {
       lapse(e.who, e.began, e.began, e.t);
+    }
+    if (e.kind === 'partition') {
+      lapse(e.who, e.began, e.t + e.ms + 1000);
     }
     if (e.kind === 'hold' && /^worker.*-redis$/.test(e.link)) {
       lapse(e.link.split('-')[0], e.began, e.t);
@@ -183,6 +197,17 @@ claim(1, 'jobs that were not terminal within the time after the faults',
   accepted.filter(({ id }) => !erased.has(id) && !client.some((l) => l.event === 'seen'
     && l.id === id && TERMINAL.has(l.state) && l.t <= settled.t))
     .map(({ id }) => id));
+
+// A deadline is Redis's to tell; one that is half an hour away is over when
+// its clock was put forward, and never by anybody else's clock.
+const jumped = events.some((e) => e.event === 'fault' && e.kind === 'clock'
+  && e.who === 'redis');
+claim(1, 'jobs that expired before their time', rows.filter((row) => {
+  if (row.state !== 'expired' || row.deleted) return false;
+  const body = bodies.get(JSON.parse(row.meta).h);
+  return !/"expires_in":[12]}/.test(body?.options ?? '')
+    && !(jumped && /1800/.test(body?.options ?? ''));
+}).map((row) => row.id));
 
 // --- 2: one row a generation, never changed --------------------------------
 
@@ -245,8 +270,6 @@ const submits = client.filter((l) => l.event === 'submit');
 claim(4, 'keys with more than one job', [...group(submits.filter((l) => l.key
   && l.status === 202), (l) => l.key).entries()].filter(([, list]) =>
   new Set(list.map((l) => l.id)).size > 1).map(([key]) => key));
-const bodies = new Map(client.filter((l) => l.event === 'body')
-  .map((l) => [l.sha, l]));
 const numberOf = (row) => bodies.get(JSON.parse(row.meta).h)?.n;
 const kept = [...rowsOf.values()].map((list) => list[0])
   .filter((row) => !row.deleted);

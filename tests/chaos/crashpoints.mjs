@@ -207,4 +207,4 @@ at.agent.destroy();
 at.proxy.stop();
 if (store.small) spawnSync('umount', ['-l', store.path]);
 await stopAll();
-process.exit(checked.status === 0 && missed.length === 0 ? 0 : 1);
+process.exit(checked.status === 0 && missed.length === 0 && count > 0 ? 0 : 1);

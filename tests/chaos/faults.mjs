@@ -54,18 +54,24 @@ const KINDS = [
   [2, 'full_disk', (c) => ({ ms: c.int(500, 2500) })],
   [2, 'busy_store', (c) => ({ ms: c.int(300, 6000) })],
   [1, 'script_flush', () => ({})],
+  [4, 'clock', (c) => ({ who: c.pick(['worker1', 'worker2', 'submitter', 'status',
+    'redis']), by: c.pick([-3_600_000, 3_600_000]), ms: c.int(300, 3000) })],
+  [2, 'partition', (c) => ({ who: 'worker2', ms: c.int(300, 2500) })],
+  [1, 'partition', (c) => ({ who: 'worker2', ms: c.int(4500, 6500) })],
 ];
 
 const PROGRAM_OF = { worker: ['worker1', 'worker2'], submitter: ['submitter'],
   status: ['status'] };
 
 /** The schedule of a seed: [{ at, kind, ...arguments }]. */
-export function draw(chance, { seconds, points, only, hasSmallDisk }) {
+export function draw(chance, { seconds, points, only, hasSmallDisk,
+  hasNetwork }) {
   const named = points.flatMap(({ point, programs }) => programs.map((program) =>
     ({ point, who: PROGRAM_OF[program][chance.int(0, PROGRAM_OF[program].length
       - 1)] })));
   const kinds = KINDS.filter(([, kind]) => (only ? only.includes(kind)
-    : kind !== 'full_disk' || hasSmallDisk));
+    : (kind !== 'full_disk' || hasSmallDisk)
+      && (kind !== 'partition' || hasNetwork)));
   const faults = [];
   let at = 800;
   while (at < seconds * 1000) {
@@ -222,6 +228,22 @@ export class Injector {
       spawn('flock', [`${this.at.storePath}.lock`, 'sleep', ms / 1000])
         .on('close', resolve);
     });
+  }
+  /** A wall clock an hour ahead or behind. What Redis has put off until some
+   * time of its clock would be late by what the clock is put back, so it goes
+   * back for a while only, and stays where it is put forward. */
+  async clock({ who, by, ms }) {
+    const clock = this.at.clock(who);
+    const was = clock.get('clock_ms');
+    clock.set('clock_ms', was + by);
+    await sleep(ms);
+    if (who !== 'redis' || by < 0) clock.set('clock_ms', was);
+  }
+  /** No packet passes, in either direction, and nobody is told. */
+  async partition({ ms }) {
+    this.at.network.down();
+    await sleep(ms);
+    this.at.network.up();
   }
   async script_flush() { await this.at.redisCli('SCRIPT', 'FLUSH'); }
 

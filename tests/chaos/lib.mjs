@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { bin, freePort, sleep, startProcess, until }
   from '../scenario/lib/process.mjs';
 import { startRedis } from '../scenario/lib/redis.mjs';
+import { shim } from '../scenario/lib/faults.mjs';
+import { startNetwork } from './netns.mjs';
 
 export { freePort, sleep, until };
 export const here = dirname(fileURLToPath(import.meta.url));
@@ -135,13 +137,27 @@ export async function startProxy(log) {
 export class Installation {
   constructor(options) {
     Object.assign(this, { workers: 2, env: {}, storeDir: options.dir,
-      programs: new Map(), specs: new Map(), agent: newAgent() }, options);
+      programs: new Map(), specs: new Map(), clocks: new Map(), partitions: false,
+      agent: newAgent() }, options);
     this.ledgerPath = join(this.dir, 'ledger.jsonl');
     this.storePath = join(this.storeDir, 'results.db');
   }
 
+  /** The wall clock of a program, which can be put forward or back. */
+  clock(name) {
+    const [first] = this.clocks.values();
+    if (!this.clocks.has(name)) this.clocks.set(name, shim(first?.library));
+    return this.clocks.get(name);
+  }
+
   async start() {
     this.proxy = await startProxy(this.proxyLog);
+    // The last worker has a network of its own, where that can be had.
+    if (this.partitions) this.network = await startNetwork();
+    if (this.network?.why) {
+      console.log(`# no partitions by network namespace: ${this.network.why}`);
+      this.network = undefined;
+    }
     await this.startRedis();
     this.claudePort = await freePort();
     await this.startClaude();
@@ -177,17 +193,21 @@ export class Installation {
   }
 
   async prepare(name, spec) {
+    const far = name === `worker${this.workers}` ? this.network : undefined;
+    const host = far?.host ?? '127.0.0.1';
     const socket = join(this.dir, `${name}.sock`);
-    await this.proxy.link(`${name}-redis`, `unix:${socket}`,
-      `unix:${this.redis.socket}`);
-    spec.env = { LONGHAUL_REDIS_URL: `unix://${socket}`,
+    const link = await this.proxy.link(`${name}-redis`, far ? `${host}:0`
+      : `unix:${socket}`, `unix:${this.redis.socket}`);
+    spec.enter = far?.enter ?? [];
+    spec.env = { ...this.clock(name).env,
+      LONGHAUL_REDIS_URL: far ? `redis://${host}:${link.port}` : `unix://${socket}`,
       LONGHAUL_STORE_URL: `sqlite:${this.storePath}`,
       LONGHAUL_GRACE: '5s', LONGHAUL_MAX_ATTEMPTS: '50',
       [spec.listen]: `127.0.0.1:${spec.port}`, ...this.env };
     if (!spec.worker) return;
-    const { port } = await this.proxy.link(`${name}-claude`, '127.0.0.1:0',
+    const { port } = await this.proxy.link(`${name}-claude`, `${host}:0`,
       `127.0.0.1:${this.claudePort}`);
-    Object.assign(spec.env, { ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
+    Object.assign(spec.env, { ANTHROPIC_BASE_URL: `http://${host}:${port}`,
       LONGHAUL_JOB_HEADER: 'x-longhaul-job',
       LONGHAUL_RETRY_BASE: '20ms', LONGHAUL_RETRY_CAP: '300ms',
       LONGHAUL_WORKER_CONCURRENCY: '32' });
@@ -196,7 +216,9 @@ export class Installation {
   async startRedis() {
     const dir = join(this.dir, 'redis');
     execFileSync('mkdir', ['-p', dir]);
-    this.redis = await startRedis({ dir, args: ['--aof-load-truncated', 'yes'] });
+    this.redis = await startRedis({ dir,
+      env: { ...this.clock('redis').env, ...this.redisEnv },
+      args: ['--aof-load-truncated', 'yes'] });
     this.programs.set('redis', this.redis);
   }
   async startClaude() {
@@ -218,8 +240,9 @@ export class Installation {
     const spec = this.specs.get(name);
     this.lives = (this.lives ?? 0) + 1;
     const life = `${name}.${this.lives}`;
-    const program = await startProcess(bin(spec.program), { name,
-      args: ['--die-with-parent'], cwd: this.dir, env: { ...spec.env,
+    const [command, ...words] = [...spec.enter, bin(spec.program)];
+    const program = await startProcess(command, { name,
+      args: [...words, '--die-with-parent'], cwd: this.dir, env: { ...spec.env,
         ...(spec.worker ? { ANTHROPIC_API_KEY: `sk-ant-chaos-${life}` } : {}),
         ...env } });
     this.log.say({ event: 'spawned', name, life, pid: program.pid });
@@ -239,6 +262,8 @@ export class Installation {
     return true;
   }
   ready(name, timeoutMs = 20_000) {
+    // Nobody out here can ask it; that it printed its line must do.
+    if (this.specs.get(name).enter.length > 0) return undefined;
     return until(async () => (await http(this.agent, this.url(name), 'GET',
       '/readyz')).status === 200, { what: `readiness of ${name}`, timeoutMs });
   }

@@ -78,7 +78,8 @@ export class Load {
     const prefix = chance.hit(0.2)
       ? PREFIX(chance.int(1, 4), chance.pick([null, '5m', '1h'])) : '';
     return { model: expires ? 'mock-slow-30s' : model, length, prefix,
-      stream: chance.hit(0.2), options: expires ? '{"expires_in":2}' : '' };
+      stream: chance.hit(0.2), options: expires ? '{"expires_in":2}'
+        : chance.hit(0.1) ? '{"expires_in":1800}' : '' };
   }
 
   makeBody(n, { model, length, options: given, prefix = '', stream = false }) {
@@ -92,7 +93,7 @@ export class Load {
     const tail = `"messages":[{"role":"user","content":"${text}"}]}`;
     const body = `{${head}${options}${tail}`;
     const sent = `{${stream ? '"stream":true,' : ''}${head}${tail}`;
-    this.log.say({ event: 'body', n, model, bytes: Buffer.byteLength(body),
+    this.log.say({ event: 'body', n, model, options, bytes: Buffer.byteLength(body),
       sha: sha256(body), upstream_sha: sha256(sent) });
     return body;
   }

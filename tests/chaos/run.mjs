@@ -36,19 +36,21 @@ async function oneRun(seed) {
   const store = smallDisk(dir);
   const log = new Log(join(dir, 'events.jsonl'));
   const at = new Installation({ dir, log, storeDir: store.path,
-    proxyLog: new Log(join(dir, 'proxy.jsonl')) });
+    proxyLog: new Log(join(dir, 'proxy.jsonl')),
+    partitions: true });
   const stuck = setTimeout(() => {
     console.error(`seed ${seed}: stuck; the last events:`);
     console.error(readFileSync(log.path, 'utf8').split('\n').slice(-12).join('\n'));
     process.exit(3);
   }, Number(options.seconds) * 1000 + 3 * SETTLE_MS + 60_000);
   const chance = new Chance(seed);
-  const faults = options.faults ? JSON.parse(options.faults) : draw(chance, { seconds: Number(options.seconds),
-    points: crashPoints(), only: options.only?.split(','),
-    hasSmallDisk: store.small });
   let checked;
   try {
     await at.start();
+    const faults = options.faults ? JSON.parse(options.faults) : draw(chance, {
+      seconds: Number(options.seconds), points: crashPoints(),
+      only: options.only?.split(','), hasSmallDisk: store.small,
+      hasNetwork: at.network !== undefined });
     const load = new Load(at, new Chance(seed + 1000), new Log(join(dir,
       'client.jsonl')), { rate: Number(options.rate),
       models: options.models?.split(',').map((model) => [1, model]) });
@@ -85,6 +87,7 @@ async function oneRun(seed) {
   }
   clearTimeout(stuck);
   at.proxy?.stop();
+  at.network?.stop();
   if (store.small) spawnSync('umount', ['-l', store.path]);
   await stopAll();
   return !failed;

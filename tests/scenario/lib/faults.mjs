@@ -106,14 +106,17 @@ export function redisProxy() {
 }
 
 /** The library of lib/shim.c and its four numbers, for one program:
- * { env, set(name, value), get(name) }. */
-export function shim() {
+ * { env, library, set(name, value), get(name) }. Another one's library can be
+ * given, then none is built. */
+export function shim(library) {
   const dir = tmpdir('longhaul-shim-');
-  const library = join(dir, 'shim.so');
-  const built = spawnSync(process.env.CC ?? 'cc', ['-shared', '-fPIC', '-O1',
-    '-o', library, join(root, 'tests/scenario/lib/shim.c'), '-ldl'],
-  { encoding: 'utf8' });
-  assert.equal(built.status, 0, built.stderr);
+  if (!library) {
+    library = join(dir, 'shim.so');
+    const built = spawnSync(process.env.CC ?? 'cc', ['-shared', '-fPIC', '-O1',
+      '-o', library, join(root, 'tests/scenario/lib/shim.c'), '-ldl'],
+    { encoding: 'utf8' });
+    assert.equal(built.status, 0, built.stderr);
+  }
   const path = join(dir, 'numbers');
   writeFileSync(path, Buffer.alloc(32));
   const fd = openSync(path, 'r+');
@@ -121,6 +124,7 @@ export function shim() {
   const place = { clock_ms: 0, sync_errno: 8, write_errno: 16, sync_calls: 24 };
   const asan = process.env.ASAN_OPTIONS ?? '';
   return {
+    library,
     env: { LD_PRELOAD: library, LONGHAUL_TEST_SHIM: path,
       ASAN_OPTIONS: `${asan}:verify_asan_link_order=0` },
     set: (name, value) => {
