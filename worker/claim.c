@@ -13,7 +13,7 @@
 #include "worker/holds.h"
 #include "worker/upkeep.h"
 
-#define QUEUES_MAX 700
+#define QUEUES_STEP 64
 #define CLAIM_MAX 32
 /* While there is plenty, so that Redis finds jobs as calls are started. */
 #define CLAIMS_AT_ONCE 3
@@ -46,7 +46,7 @@ struct claimer {
     bool suspect_asked; /* one of them may bring a suspect */
     unsigned round; /* for the order of lanes */
     size_t queue_count;
-    struct work_queue *queues[QUEUES_MAX];
+    struct work_queue **queues; /* of as many as Redis has named */
     struct work_queue *closing;
 };
 
@@ -100,8 +100,10 @@ claim_know_queue(struct worker *worker, struct slice name)
         if (slice_equal_text(name, claimer->queues[i]->name))
             return;
     }
-    if (claimer->queue_count == QUEUES_MAX)
-        return;
+    /* A queue that were left out would keep its jobs for ever. */
+    if (claimer->queue_count % QUEUES_STEP == 0)
+        claimer->queues = memory_resize(claimer->queues,
+            (claimer->queue_count + QUEUES_STEP) * sizeof(claimer->queues[0]));
     queue = queue_record(claimer, name);
     at = claimer->queue_count++;
     while (at > 0 &&
@@ -461,6 +463,7 @@ claimer_free(struct claimer *claimer)
     event_free(claimer->timer);
     for (size_t i = 0; i < claimer->queue_count; i++)
         memory_free(claimer->queues[i]);
+    memory_free(claimer->queues);
     memory_free(claimer->closing);
     memory_free(claimer);
 }

@@ -425,6 +425,26 @@ describe('workers that come and go', () => {
     await stopAll();
   });
 
+  test('a queue among two thousand is served as well', async () => {
+    const stack = await startStack();
+    await stack.workers[0].stop();
+    const client = redisClient(stack.redis.socket);
+    const names = Array.from({ length: 2000 },
+      (_, i) => `bulk:opus-4>other-${i}`);
+    await client.command('SADD', `${P}queues`, ...names);
+    await stack.startWorker(); // knows nothing yet
+    const ids = [];
+    for (const lane of ['interactive', 'standard', 'bulk']) {
+      ids.push(await stack.submit('mock-ok', { longhaul: { lane } }));
+      ids.push(await stack.submit('claude-opus-5-5', { longhaul: { lane } }));
+    }
+    for (const job of await stack.waitAll(ids)) {
+      assert.equal(job.status, 'succeeded');
+    }
+    client.close();
+    await stopAll();
+  });
+
   test('two workers share real tickets and call once per job', async () => {
     const examples = (name) => readFileSync(
       new URL(`../../examples/${name}`, import.meta.url), 'utf8');
