@@ -263,6 +263,8 @@ free_slots(const struct claimer *claimer)
         worker->counts[FLIGHT_CALLING];
     uint64_t saving = worker->counts[FLIGHT_SAVING];
 
+    if (worker->want_room > 0)
+        return 0; /* large requests in hand wait for memory */
     /* Answers that wait for a slow disk count once they are many. */
     busy += saving > most ? saving - most : 0;
     return busy >= most ? 0 : (unsigned)(most - busy);

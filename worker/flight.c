@@ -47,6 +47,8 @@ flight_move(struct flight *flight, enum flight_state state)
         evtimer_del(flight->timer);
     TAILQ_INSERT_TAIL(&worker->flights[state], flight, link);
     worker->counts[state]++;
+    if (state != FLIGHT_CALLING)
+        flight_leave_room(flight);
 }
 
 static void
@@ -136,6 +138,7 @@ flight_free(struct flight *flight)
     buffer_clear(&flight->part);
     buffer_clear(&flight->body);
     buffer_clear(&flight->answer);
+    flight_leave_room(flight);
     job_result_clear(&flight->result);
     memory_free(flight);
     worker_flight_gone(worker);

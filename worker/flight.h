@@ -35,6 +35,8 @@ struct flight {
     bool want_cancel; /* asked for while it was */
     bool want_release;
     bool parked;
+    bool wants_room; /* waits until other requests have left memory */
+    uint64_t room_bytes; /* of its request, while it holds them */
     bool granted; /* counted in its bucket until the call begins */
     bool reserved; /* with the governor */
     char bucket[JOB_BUCKET_MAX + 1]; /* whose quota it uses */
@@ -97,6 +99,8 @@ void flight_verify(struct flight *flight);
  * not save, then saves it. */
 void flight_read(struct flight *flight);
 void flight_read_parked(struct flight *flight);
+/* Its request is not needed any more, or will not be read. */
+void flight_leave_room(struct flight *flight);
 /* What is stored cannot be used: fails the job. */
 void flight_corrupt(struct flight *flight);
 /* The request is read: call Claude. */

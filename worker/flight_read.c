@@ -5,6 +5,7 @@
 #include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/job/body.h"
+#include "common/service/config.h"
 #include "common/service/service.h"
 #include "worker/park.h"
 
@@ -39,6 +40,43 @@ on_next_step(evutil_socket_t fd, short what, void *arg)
     (void)what;
     take_stored(arg);
 }
+
+/* --- room in memory -------------------------------------------------- */
+
+/* Room for the request as the client sent it. One is always read, however
+ * large. */
+static bool
+take_room(struct flight *flight)
+{
+    struct worker *worker = flight->worker;
+    uint64_t most = worker->service->config->worker_memory_bytes;
+    uint64_t bytes = flight->result.meta.body_bytes;
+
+    if (worker->request_bytes > 0 &&
+        (worker->request_bytes >= most ||
+            bytes > most - worker->request_bytes)) {
+        worker->want_room += flight->wants_room ? 0 : 1;
+        flight->wants_room = true;
+        return false;
+    }
+    flight_leave_room(flight);
+    worker->request_bytes += bytes;
+    flight->room_bytes = bytes;
+    return true;
+}
+
+void
+flight_leave_room(struct flight *flight)
+{
+    struct worker *worker = flight->worker;
+
+    worker->want_room -= flight->wants_room ? 1 : 0;
+    flight->wants_room = false;
+    worker->request_bytes -= flight->room_bytes;
+    flight->room_bytes = 0;
+}
+
+/* --- reading --------------------------------------------------------- */
 
 /* All stored bytes are in. */
 static void
@@ -105,6 +143,10 @@ flight_read(struct flight *flight)
 
     if (flight->body.len > 0 && flight->reader == NULL) {
         flight_call(flight); /* read before, verified again */
+        return;
+    }
+    if (flight->reader == NULL && !take_room(flight)) {
+        flight_try_later(flight, on_read_again);
         return;
     }
     if (flight->reader == NULL)

@@ -72,6 +72,8 @@ struct worker {
     struct flight_list flights[FLIGHT_STATES];
     unsigned counts[FLIGHT_STATES];
     unsigned flight_count;
+    uint64_t request_bytes; /* of requests that are read or sent */
+    unsigned want_room; /* flights that wait to read theirs: none is claimed */
     size_t bucket_count;
     struct worker_bucket buckets[WORKER_BUCKETS_MAX];
     int64_t good_ms; /* wall: when the newest call that succeeded was sent */

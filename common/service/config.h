@@ -41,6 +41,7 @@ struct config {
     int64_t header_deadline_ms;
     /* work */
     uint64_t worker_concurrency;
+    uint64_t worker_memory_bytes; /* of requests in hand */
     char *model;
     char *fallback_models; /* space-separated, NULL: none */
     uint64_t limit_rpm;

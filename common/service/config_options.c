@@ -192,6 +192,10 @@ const struct config_option config_options[] = {
     NUMBER_OPTION("worker_concurrency", "LONGHAUL_WORKER_CONCURRENCY", COUNT,
         worker_concurrency, "256", 1, 100000,
         "calls in flight in one worker process"),
+    NUMBER_OPTION("worker_memory", "LONGHAUL_WORKER_MEMORY", BYTES,
+        worker_memory_bytes, "1GiB", MIB, NO_LIMIT,
+        "bytes of requests that one worker process reads and sends at a "
+        "time; beyond it nothing is claimed"),
     TEXT_OPTION("model", "LONGHAUL_MODEL", model,
         "claude-sonnet-5-5", check_model, "for jobs that name no model"),
     TEXT_OPTION("fallback_models", "LONGHAUL_FALLBACK_MODELS",

@@ -445,6 +445,31 @@ describe('workers that come and go', () => {
     await stopAll();
   });
 
+  test('large requests wait until there is memory for them', async () => {
+    const stack = await startStack({ workerEnv: {
+      LONGHAUL_WORKER_MEMORY: '2500KiB' } });
+    const small = [];
+    const ids = [];
+    for (let i = 0; i < 5; i++) {
+      ids.push(await stack.submit('mock-slow-300ms',
+        { text: 'x'.repeat(1 << 20) }));
+    }
+    ids.push(await stack.submit('mock-ok', { text: 'x'.repeat(3 << 20) }));
+    for (let i = 0; i < 5; i++) small.push(await stack.submit('mock-ok'));
+    await stack.waitAll([...ids, ...small], 30_000);
+    let open = 0;
+    let most = 0;
+    for (const line of stack.claude.ledger()) {
+      if (!ids.includes(line.job)) continue;
+      open += line.event === 'begin' ? line.bytes : -line.bytes;
+      most = Math.max(most, open);
+      // one that is larger than all the room goes alone
+      assert.ok(open < 2500 * 1024 || open === line.bytes, String(open));
+    }
+    assert.ok(most > 2 << 20, String(most));
+    await stopAll();
+  });
+
   test('two workers share real tickets and call once per job', async () => {
     const examples = (name) => readFileSync(
       new URL(`../../examples/${name}`, import.meta.url), 'utf8');
