@@ -82,14 +82,13 @@ reply_view(struct submit *submit, const struct job_view *view)
     const struct service *service = submit->owner->service;
     struct buffer body = {0};
     struct buffer location = {0};
-    char etag[32];
-    char seconds[16];
+    char etag[TEXT_I64_SIZE + 3] = "\"v";
+    char seconds[TEXT_I64_SIZE];
     buffer_append_text(&location, service->origin);
     buffer_append_text(&location, "/v1/jobs/");
     buffer_append_text(&location, view->id);
-    snprintf(
-        etag, sizeof(etag), "\"v%llu\"", (unsigned long long)view->version);
-    snprintf(seconds, sizeof(seconds), "%u", job_view_poll_after_s(view));
+    memcpy(etag + 2 + text_i64((int64_t)view->version, etag + 2), "\"", 2);
+    (void)text_i64(job_view_poll_after_s(view), seconds);
     http_reply_header(submit->req, "Location", location.data);
     http_reply_header(submit->req, "ETag", etag);
     if (!job_state_is_terminal(view->state))

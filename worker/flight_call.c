@@ -352,10 +352,13 @@ static void
 log_call(const struct flight *flight, const struct claude_reply *reply)
 {
     const struct outcome *outcome = &reply->outcome;
+    enum log_level level = outcome->verdict == OUTCOME_SUCCEEDED
+        ? LOG_LEVEL_DEBUG
+        : LOG_LEVEL_INFO;
 
-    log_write(outcome->verdict == OUTCOME_SUCCEEDED ? LOG_LEVEL_DEBUG
-                                                    : LOG_LEVEL_INFO,
-        "call_ended",
+    if (!log_takes(level))
+        return;
+    log_write(level, "call_ended",
         LOG_FIELDS(LOG_TEXT("job", flight->result.id),
             LOG_TEXT("tenant", flight->result.meta.tenant),
             LOG_TEXT("model", flight->result.model),

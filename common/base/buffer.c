@@ -38,24 +38,9 @@ buffer_append(struct buffer *buf, const void *data, size_t len)
 }
 
 void
-buffer_append_text(struct buffer *buf, const char *text)
-{
-    buffer_append(buf, text, strlen(text));
-}
-
-void
 buffer_append_slice(struct buffer *buf, struct slice in)
 {
     buffer_append(buf, in.data, in.len);
-}
-
-void
-buffer_append_char(struct buffer *buf, char c)
-{
-    if (buf->len + 1 >= buf->cap)
-        buffer_reserve(buf, 1);
-    buf->data[buf->len++] = c;
-    buf->data[buf->len] = '\0';
 }
 
 void

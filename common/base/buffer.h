@@ -21,9 +21,20 @@ struct buffer {
 /* Room for `extra` more bytes; returns where they go. Does not move len. */
 char *buffer_reserve(struct buffer *buf, size_t extra);
 void buffer_append(struct buffer *buf, const void *data, size_t len);
-void buffer_append_text(struct buffer *buf, const char *text);
+static inline void
+buffer_append_text(struct buffer *buf, const char *text)
+{
+    buffer_append(buf, text, strlen(text));
+}
 void buffer_append_slice(struct buffer *buf, struct slice in);
-void buffer_append_char(struct buffer *buf, char c);
+static inline void
+buffer_append_char(struct buffer *buf, char c)
+{
+    if (buf->len + 1 >= buf->cap)
+        buffer_reserve(buf, 1);
+    buf->data[buf->len++] = c;
+    buf->data[buf->len] = '\0';
+}
 void buffer_append_u64(struct buffer *buf, uint64_t value);
 void buffer_append_i64(struct buffer *buf, int64_t value);
 void buffer_printf(struct buffer *buf, const char *format, ...)

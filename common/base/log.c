@@ -57,6 +57,12 @@ log_set_level(enum log_level level)
     state.level = level;
 }
 
+bool
+log_takes(enum log_level level)
+{
+    return level >= state.level;
+}
+
 static bool
 is_token_char(char c)
 {
@@ -222,7 +228,7 @@ log_write(
     enum log_level level, const char *event, const struct log_field *fields)
 {
     static const char cut[] = ",\"cut\":true";
-    if (level < state.level)
+    if (!log_takes(level))
         return;
     int saved_errno = errno;
     pthread_mutex_lock(&state.lock);

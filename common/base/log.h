@@ -69,6 +69,8 @@ struct log_field {
  * (debug, info, warn, error; default info). */
 void log_init(const char *program);
 void log_set_level(enum log_level level);
+/* False: what it would be told is not worth putting together. */
+bool log_takes(enum log_level level);
 /* `fields` ends with a NULL key, or is NULL. */
 void log_write(
     enum log_level level, const char *event, const struct log_field *fields);
@@ -85,7 +87,10 @@ void log_flush(void);
 /* At least one field; for an event without any call log_write(..., NULL). */
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {.key = NULL}})
 #define log_debug(event, ...) \
-    log_write(LOG_LEVEL_DEBUG, event, LOG_FIELDS(__VA_ARGS__))
+    do { \
+        if (log_takes(LOG_LEVEL_DEBUG)) \
+            log_write(LOG_LEVEL_DEBUG, event, LOG_FIELDS(__VA_ARGS__)); \
+    } while (0)
 #define log_info(event, ...) \
     log_write(LOG_LEVEL_INFO, event, LOG_FIELDS(__VA_ARGS__))
 #define log_warn(event, ...) \

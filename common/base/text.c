@@ -5,18 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-struct slice
-slice_of(const char *text)
-{
-    return text == NULL ? SLICE_NULL : slice_make(text, strlen(text));
-}
-
-struct slice
-slice_make(const char *data, size_t len)
-{
-    return (struct slice){data, len};
-}
-
 bool
 slice_equal(struct slice a, struct slice b)
 {
@@ -26,12 +14,22 @@ slice_equal(struct slice a, struct slice b)
 bool
 slice_equal_text(struct slice a, const char *text)
 {
-    return slice_equal(a, slice_of(text));
+    if (text == NULL)
+        return a.len == 0;
+    /* Mostly asked of words that differ, and early. */
+    for (size_t i = 0; i < a.len; i++) {
+        if (a.data[i] != text[i] || text[i] == '\0')
+            return false;
+    }
+    return text[a.len] == '\0';
 }
 
 bool
 slice_equal_nocase(struct slice a, const char *text)
 {
+    /* Letters of either case differ in one bit: most words differ in more. */
+    if (text != NULL && a.len > 0 && ((a.data[0] ^ text[0]) & ~0x20) != 0)
+        return false;
     struct slice b = slice_of(text);
     return a.len == b.len &&
         (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
@@ -74,6 +72,25 @@ slice_split(struct slice *rest, char sep)
     size_t before = (size_t)(at - all.data);
     *rest = slice_make(at + 1, all.len - before - 1);
     return slice_make(all.data, before);
+}
+
+size_t
+text_i64(int64_t value, char out[TEXT_I64_SIZE])
+{
+    /* The unsigned negation is also right for -2^63. */
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char digits[TEXT_I64_SIZE];
+    char *at = digits + sizeof(digits);
+    *--at = '\0';
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        *--at = '-';
+    size_t size = (size_t)(digits + sizeof(digits) - at);
+    memcpy(out, at, size);
+    return size - 1;
 }
 
 void

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/base/memory.h"
 
@@ -23,9 +24,19 @@ struct slice {
 
 #define SLICE_NULL ((struct slice){NULL, 0})
 
+static inline struct slice
+slice_make(const char *data, size_t len)
+{
+    return (struct slice){data, len};
+}
+
 /* A slice over a C string (NULL gives the empty slice). */
-struct slice slice_of(const char *text);
-struct slice slice_make(const char *data, size_t len);
+static inline struct slice
+slice_of(const char *text)
+{
+    return text == NULL ? SLICE_NULL : slice_make(text, strlen(text));
+}
+
 bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_text(struct slice a, const char *text);
 /* ASCII case is ignored (HTTP field names). */
@@ -55,6 +66,10 @@ int text_parse_duration_ms(struct slice in, int64_t *ms) MUST_CHECK;
 int text_parse_bytes(struct slice in, uint64_t *bytes) MUST_CHECK;
 /* "true", "false", "yes", "no", "on", "off", "1", "0". */
 int text_parse_bool(struct slice in, bool *value) MUST_CHECK;
+
+/* Decimal digits, with a '-' before them, and a NUL; their number. */
+#define TEXT_I64_SIZE 21
+size_t text_i64(int64_t value, char out[TEXT_I64_SIZE]);
 
 /* Lower-case hex of `len` bytes into out[2 * len + 1]. */
 void text_hex(const void *data, size_t len, char *out);

@@ -5,6 +5,7 @@
 #include "common/job/job_json.h"
 
 #define META_JSON_MAX (256 * 1024)
+#define USUAL_BYTES 500
 /* A whole HTTP head has 16 KiB; bytes that are not UTF-8 triple (U+FFFD). */
 #define HEADER_MAX (48 * 1024)
 #define BYTES_MAX (INT64_C(1) << 30)
@@ -57,9 +58,12 @@ put_list(struct buffer *out, const char *key, const char *texts,
 void
 job_meta_encode(const struct job_meta *meta, struct buffer *out)
 {
+    buffer_reserve(out, USUAL_BYTES);
     buffer_append_char(out, '{');
     job_json_put(fields, FIELD_COUNT, meta, out);
-    buffer_printf(out, "\"l\":\"%s\",", job_lane_name(meta->lane));
+    buffer_append_text(out, "\"l\":\"");
+    buffer_append_text(out, job_lane_name(meta->lane));
+    buffer_append_text(out, "\",");
     if (meta->codec == JOB_CODEC_ZSTD)
         buffer_append_text(out, "\"z\":1,");
     put_list(out, "tg", meta->tags[0], sizeof(meta->tags[0]), meta->tag_count);

@@ -112,6 +112,7 @@ pick_member(void *arg, const struct json_member *member, struct slice key_raw,
         pick->items[i].kind = member->kind;
         pick->items[i].raw = value;
         pick->items[i].elements = member->elements;
+        return;
     }
 }
 

@@ -47,7 +47,7 @@ queue_args_int(struct queue_args *args, int64_t value)
     char *number = args->numbers[args->number_count++];
 
     assert(args->number_count <= 12);
-    snprintf(number, sizeof(args->numbers[0]), "%lld", (long long)value);
+    (void)text_i64(value, number);
     queue_args_text(args, number);
 }
 

@@ -34,6 +34,7 @@ struct metrics {
     struct family *families;
     size_t count;
     size_t cap;
+    struct buffer joined; /* of series_of */
 };
 
 struct metrics *
@@ -65,6 +66,7 @@ metrics_free(struct metrics *metrics)
         memory_free(metrics->families[i].slots);
     }
     memory_free(metrics->families);
+    buffer_clear(&metrics->joined);
     memory_free(metrics);
 }
 
@@ -161,21 +163,20 @@ series_of(struct metrics *metrics, const struct metric_family *info,
 {
     static const char *const others[LABELS_MAX] = {"other", "other", "other"};
     struct family *family = family_of(metrics, info);
-    struct buffer joined = {0};
-    buffer_reserve(&joined, 64);
-    join_values(family, values, &joined);
+    struct buffer *joined = &metrics->joined;
+    buffer_reset(joined);
+    buffer_reserve(joined, 64);
+    join_values(family, values, joined);
     grow_slots(family);
-    size_t slot = find_slot(family, joined.data, joined.len);
+    size_t slot = find_slot(family, joined->data, joined->len);
     if (family->slots[slot] == 0 && family->count >= SERIES_MAX) {
-        buffer_reset(&joined);
-        join_values(family, others, &joined);
-        slot = find_slot(family, joined.data, joined.len);
+        buffer_reset(joined);
+        join_values(family, others, joined);
+        slot = find_slot(family, joined->data, joined->len);
     }
-    struct series *series = family->slots[slot] != 0
+    return family->slots[slot] != 0
         ? &family->series[family->slots[slot] - 1]
-        : add_series(family, slot, joined.data, joined.len);
-    buffer_clear(&joined);
-    return series;
+        : add_series(family, slot, joined->data, joined->len);
 }
 
 void

@@ -160,10 +160,10 @@ on_answer(void *arg, const char *method, const char *route, unsigned status,
     int64_t duration_us, uint64_t body_bytes)
 {
     struct service *service = arg;
-    char code[12];
+    char code[TEXT_I64_SIZE];
     if (route == NULL)
         route = "unknown";
-    snprintf(code, sizeof(code), "%u", status);
+    (void)text_i64(status, code);
     const char *values[] = {route, method_label(method), code};
     metrics_add(service->metrics, &http_requests, values, 1);
     metrics_observe(
