@@ -11,6 +11,8 @@ queue_new(struct event_base *base, struct redis *redis)
     queue->redis = redis;
     queue_batch_init(&queue->enqueues, queue, QUEUE_SCRIPT_ENQUEUE, 11);
     queue_batch_init(&queue->finishes, queue, QUEUE_SCRIPT_FINISH, 6);
+    queue_batch_init(&queue->bulk_items, queue, QUEUE_SCRIPT_BATCH_STAGE, 14);
+    queue_batch_init(&queue->bulk_rejects, queue, QUEUE_SCRIPT_BATCH_REJECT, 3);
     return queue;
 }
 
@@ -21,6 +23,8 @@ queue_free(struct queue *queue)
         return;
     queue_batch_clear(&queue->enqueues);
     queue_batch_clear(&queue->finishes);
+    queue_batch_clear(&queue->bulk_items);
+    queue_batch_clear(&queue->bulk_rejects);
     redis_unsubscribe(queue->redis, queue_key(QUEUE_KEY_NOTICE));
     redis_unsubscribe(queue->redis, queue_key(QUEUE_KEY_EVENTS));
     while (queue->consumers != NULL) {

@@ -105,10 +105,9 @@ int queue_bulk_reveal(struct queue *queue,
     void (*on_revealed)(void *arg, enum queue_status status, struct slice uuid),
     void *arg) MUST_CHECK;
 
-/* Throws a staging batch away with all its items and its key's record. From
- * the first step on nothing can be added. Up to 500 items a step; the steps
- * that follow are the keeper's, so that one call is enough. OK, also when
- * there is none; NOT_OWNER when it is revealed. */
+/* Throws a staging batch away with its key's record. From now on nothing can
+ * be added; its items are removed by queue_bulk_advance. OK, also when there
+ * is none; NOT_OWNER when it is revealed. */
 int queue_bulk_drop(struct queue *queue, const char *uuid,
     queue_on_status *on_status, void *arg) MUST_CHECK;
 

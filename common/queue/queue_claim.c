@@ -89,6 +89,7 @@ kind_of(struct slice name)
         {"EXPIRE", QUEUE_CLAIM_EXPIRE},
         {"CRASH", QUEUE_CLAIM_CRASH},
         {"PARKED", QUEUE_CLAIM_PARKED},
+        {"REFUSED", QUEUE_CLAIM_REFUSED},
     };
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

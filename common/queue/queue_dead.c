@@ -229,6 +229,7 @@ queue_replay(struct queue *queue, const struct job_result *result,
     queue_args_int(&args, for_ms);
     queue_args_slice(&args, buffer_slice(&idem));
     queue_args_text(&args, meta->sha256);
+    queue_args_text(&args, meta->batch);
     sent = queue_call_script(
         &mine->call, queue->redis, QUEUE_SCRIPT_REPLAY, &args);
     buffer_clear(&json);

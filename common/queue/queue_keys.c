@@ -29,6 +29,18 @@ static const char *const keys[] = {
 
 /* The file is schema/redis/NAME.lua. */
 static const char *const names[QUEUE_SCRIPTS] = {
+    [QUEUE_SCRIPT_BATCH_ADVANCE] = "batch_advance",
+    [QUEUE_SCRIPT_BATCH_CANCEL] = "batch_cancel",
+    [QUEUE_SCRIPT_BATCH_DELETE] = "batch_delete",
+    [QUEUE_SCRIPT_BATCH_DROP] = "batch_drop",
+    [QUEUE_SCRIPT_BATCH_END] = "batch_end",
+    [QUEUE_SCRIPT_BATCH_LEAVE] = "batch_leave",
+    [QUEUE_SCRIPT_BATCH_LIST] = "batch_list",
+    [QUEUE_SCRIPT_BATCH_OPEN] = "batch_open",
+    [QUEUE_SCRIPT_BATCH_READ] = "batch_read",
+    [QUEUE_SCRIPT_BATCH_REJECT] = "batch_reject",
+    [QUEUE_SCRIPT_BATCH_REVEAL] = "batch_reveal",
+    [QUEUE_SCRIPT_BATCH_STAGE] = "batch_stage",
     [QUEUE_SCRIPT_BEAT] = "beat",
     [QUEUE_SCRIPT_BURY] = "bury",
     [QUEUE_SCRIPT_CANCEL] = "cancel",

@@ -32,6 +32,18 @@ enum queue_key {
 };
 
 enum queue_script {
+    QUEUE_SCRIPT_BATCH_ADVANCE,
+    QUEUE_SCRIPT_BATCH_CANCEL,
+    QUEUE_SCRIPT_BATCH_DELETE,
+    QUEUE_SCRIPT_BATCH_DROP,
+    QUEUE_SCRIPT_BATCH_END,
+    QUEUE_SCRIPT_BATCH_LEAVE,
+    QUEUE_SCRIPT_BATCH_LIST,
+    QUEUE_SCRIPT_BATCH_OPEN,
+    QUEUE_SCRIPT_BATCH_READ,
+    QUEUE_SCRIPT_BATCH_REJECT,
+    QUEUE_SCRIPT_BATCH_REVEAL,
+    QUEUE_SCRIPT_BATCH_STAGE,
     QUEUE_SCRIPT_BEAT,
     QUEUE_SCRIPT_BURY,
     QUEUE_SCRIPT_CANCEL,
@@ -116,7 +128,7 @@ int queue_call_status(struct queue *queue, enum queue_script script,
  * and the answer an array of what each alone would be answered. An error or a
  * lost connection is the answer of each.
  */
-#define QUEUE_BATCH_WORDS 11
+#define QUEUE_BATCH_WORDS 14
 struct queue_batched;
 struct queue_batch {
     struct redis *redis;
@@ -156,6 +168,8 @@ struct queue {
     struct redis *redis;
     struct queue_batch enqueues;
     struct queue_batch finishes;
+    struct queue_batch bulk_items;
+    struct queue_batch bulk_rejects;
     struct queue_consumer *consumers;
     void (*on_notice)(void *arg, enum queue_notice notice);
     void *notice_arg;

@@ -9,7 +9,9 @@
 
 /* The order of view_fields. */
 enum field {
-    FIELD_QUEUE,
+    FIELD_QUEUE, /* the first three: as get.lua wants them */
+    FIELD_PLACE,
+    FIELD_BATCH,
     FIELD_STATE,
     FIELD_GENERATION,
     FIELD_VERSION,
@@ -19,14 +21,13 @@ enum field {
     FIELD_DUE,
     FIELD_ERROR,
     FIELD_CANCEL,
-    FIELD_PLACE,
     FIELD_SEQUENCE,
     FIELD_META,
     FIELD_OWNER,
     FIELDS
 };
-static const char *const view_fields[FIELDS] = {"q", "st", "gen", "ver", "att",
-    "tko", "t0", "due", "err", "cxl", "str", "seq", "meta", "own"};
+static const char *const view_fields[FIELDS] = {"q", "str", "b", "st", "gen",
+    "ver", "att", "tko", "t0", "due", "err", "cxl", "seq", "meta", "own"};
 
 static int64_t
 ahead_of(const struct redisReply *fields, int64_t head)

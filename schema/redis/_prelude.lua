@@ -10,7 +10,8 @@
 -- leaves a job twice (which the next claim mends) and never nowhere.
 --
 -- Places of a job (field str): n new, a again, s suspects, c closing (streams;
--- field ent is its entry there), r the sorted set of retries.
+-- field ent is its entry there), r the sorted set of retries, b an item of a
+-- batch that no queue has yet.
 --
 -- Numbers are handed to redis.call as text: it would print each one as a
 -- floating-point number, which takes longer than most commands.
@@ -33,6 +34,19 @@ local function stream(queue, str)
   return P .. 'q:' .. queue
 end
 
+-- What readers of its batch count as being worked on: 1 a worker has it, 2 it
+-- waits for another attempt.
+local function count_as(uuid, id, st)
+  local live = P .. 'batch:' .. uuid .. ':live'
+  if st == 'running' then
+    call('ZADD', live, '1', id)
+  elseif st == 'retrying' then
+    call('ZADD', live, '2', id)
+  else
+    call('ZREM', live, id)
+  end
+end
+
 -- For long-polls; a script asks once whether anybody listens.
 local listeners
 local function say(id, ver, st)
@@ -52,14 +66,14 @@ end
 local function load(id)
   local f = call('HMGET', P .. 'job:' .. id, 'st', 'gen', 'ver', 'q', 'dl',
     'sz', 'own', 'fence', 'ent', 'str', 'tko', 'stk', 'cxl', 'parked', 'idem',
-    'att')
+    'att', 'b', 'bad')
   if not f[1] then return nil end
   return { id = id, st = f[1], gen = tonumber(f[2] or 0),
     ver = tonumber(f[3] or 0), q = f[4] or '', dl = tonumber(f[5] or 0),
     sz = tonumber(f[6] or 0), own = f[7], fence = f[8], ent = f[9],
     str = f[10], tko = tonumber(f[11] or 0), stk = tonumber(f[12] or 0),
     cxl = f[13], parked = f[14], idem = f[15], att = tonumber(f[16] or 0),
-    gen_text = f[2] or '0', sz_text = f[6] or '0' }
+    gen_text = f[2] or '0', sz_text = f[6] or '0', b = f[17], bad = f[18] }
 end
 
 -- The job, if this claim still holds; XACK alone would not ask.
@@ -71,7 +85,9 @@ end
 
 -- Where a job that goes back belongs.
 local function place(job, now)
-  if job.cxl or job.parked or job.dl <= now or job.stk >= 3 then return 'c' end
+  if job.cxl or job.parked or job.bad or job.dl <= now or job.stk >= 3 then
+    return 'c'
+  end
   if job.tko >= 2 then return 's' end
   return 'a'
 end
@@ -94,6 +110,26 @@ local function take_off(job)
   end
 end
 
+-- The wish for the end of a job: see cancel.lua. The job's version after it.
+local function ask_end(job)
+  if job.cxl then return job.ver end
+  local ver = job.ver + 1
+  call('HSET', P .. 'job:' .. job.id, 'cxl', '1', 'ver', digits(ver))
+  if job.own then
+    call('SADD', P .. 'abort:' .. job.own, job.id)
+    call('PUBLISH', P .. 'notice', 'abort')
+  elseif job.str ~= 'c' then
+    if job.str == 'b' then
+      call('ZADD', P .. 'ids', '0', job.id)
+      call('DECR', P .. 'unpromoted')
+    end
+    line_up(job, 'c')
+    take_off(job)
+  end
+  say(job.id, ver, job.st)
+  return ver
+end
+
 -- The end of being owned, for scripts that hand a job back.
 local function disown(job)
   call('HDEL', P .. 'job:' .. job.id, 'own')
@@ -112,7 +148,7 @@ end
 -- `leaving`: jobs as load() makes them, with the version and the state of the
 -- row in last_ver and last_st. One command says what it can for all of them.
 local function depart(leaving)
-  local keys, ids, entries, marks, bytes = {}, {}, {}, {}, 0
+  local keys, ids, entries, marks, live, bytes = {}, {}, {}, {}, {}, 0
   for i, job in ipairs(leaving) do
     local id = job.id
     marks[i * 2 - 1] = id
@@ -129,6 +165,12 @@ local function depart(leaving)
       list[#list + 1] = job.ent
       entries[key] = list
     end
+    if job.b then
+      local batch = P .. 'batch:' .. job.b
+      live[batch] = live[batch] or {}
+      table.insert(live[batch], id)
+      if job.gen_text ~= '0' then call('SREM', batch .. ':again', id) end
+    end
     ids[i] = id
     keys[#keys + 1] = P .. 'job:' .. id
     keys[#keys + 1] = P .. 'body:' .. id
@@ -144,6 +186,9 @@ local function depart(leaving)
   for key, list in pairs(entries) do
     call('XACK', key, 'w', unpack(list))
     call('XDEL', key, unpack(list))
+  end
+  for batch, list in pairs(live) do
+    call('ZREM', batch .. ':live', unpack(list))
   end
   call('UNLINK', unpack(keys))
   call('ZREM', P .. 'ids', unpack(ids))

@@ -12,15 +12,8 @@
 -- the answer is OK with the same version.
 local job = load(ARGV[1])
 if not job then return { 'ABSENT', 0 } end
-if job.cxl then return { 'OK', job.ver } end
-local ver = job.ver + 1
-call('HSET', P .. 'job:' .. job.id, 'cxl', 1, 'ver', ver)
-if job.own then
-  call('SADD', P .. 'abort:' .. job.own, job.id)
-  call('PUBLISH', P .. 'notice', 'abort')
-elseif job.str ~= 'c' then
-  line_up(job, 'c')
-  take_off(job)
+if job.str == 'b' then
+  local st = call('HGET', P .. 'batch:' .. job.b, 'st')
+  if st == 'staging' or st == 'dropping' then return { 'ABSENT', 0 } end
 end
-say(job.id, ver, job.st)
-return { 'OK', ver }
+return { 'OK', ask_end(job) }

@@ -8,7 +8,8 @@
 --   to stop, 7 the turn of the consumer (see recover)
 -- Answer: {status, {id, kind, generation, version, fence, started_ms, meta,
 --   body, ms to the deadline}, ...}; of one that was claimed before, in this
---   generation, also attempts, takeovers, strikes, suspect, error
+--   generation, or is refused, also attempts, takeovers, strikes, suspect,
+--   error
 --
 -- Order: at most one suspect, then what was handed back, then new jobs. A
 -- stream entry counts only if the job's hash names that very entry;
@@ -58,6 +59,7 @@ end
 
 local function kind_of(f, parked, strikes)
   if parked then return 'PARKED' end
+  if f[11] then return 'REFUSED' end
   if f[7] then return 'CANCEL' end
   if tonumber(f[6] or 0) <= now then return 'EXPIRE' end
   if strikes >= 3 then return 'CRASH' end
@@ -82,16 +84,18 @@ local function give(id, key, str, f)
     local ver_text = digits(ver)
     call('HSET', key, 'own', consumer, 'fence', digits(fence), 'st', 'running',
       'ver', ver_text, 't0', started)
+    if f[10] then count_as(f[10], id, 'running') end
     say(id, ver_text, 'running')
   else
     call('HSET', key, 'own', consumer, 'fence', digits(fence))
   end
   if str == 'n' then newest = key end
   bytes = bytes + #(f[9] or '')
-  if p then
+  if p or f[11] then
+    p = p or {}
     answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, started,
       f[8] or '', f[9] or '', left, p[1] or 0, p[6] or 0, strikes,
-      str == 's' and 1 or 0, p[4] or '' }
+      str == 's' and 1 or 0, f[11] or p[4] or '' }
   else
     answer[#answer + 1] = { id, kind, f[4] or 0, ver + 1, fence, started,
       f[8] or '', f[9] or '', left }
@@ -108,7 +112,7 @@ local function take(str, n)
       local id = entry[2] and entry[2][2] or ''
       local hash = P .. 'job:' .. id
       local f = call('HMGET', hash, 'ent', 'str', 'fence', 'gen', 'ver', 'dl',
-        'cxl', 'meta', 'req')
+        'cxl', 'meta', 'req', 'b', 'bad')
       if f[1] == entry[1] and f[2] == str then
         give(id, hash, str, f)
         n = n - 1

@@ -28,9 +28,10 @@ local P = KEYS[1]
 local call = redis.call
 local WORDS = 11
 
-local shared = call('MGET', P .. 'install', P .. 'bytes', P .. 'swept')
+local shared = call('MGET', P .. 'install', P .. 'bytes', P .. 'swept',
+  P .. 'unpromoted')
 local bytes = tonumber(shared[2] or 0)
-local jobs = call('ZCARD', P .. 'ids')
+local jobs = call('ZCARD', P .. 'ids') + (shared[4] or 0)
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lines = {} -- queue -> {number given last, number claimed last}

@@ -16,12 +16,13 @@ local function finish(id, consumer, fence, gen, ver, st)
   if left[id] then return { left[id] == gen and 'OK' or 'NOT_OWNER' } end
   -- No more fields than depart() needs: this is a hot script.
   local f = call('HMGET', P .. 'job:' .. id, 'own', 'fence', 'gen', 'q', 'sz',
-    'ent', 'str', 'cxl', 'idem', 'parked')
+    'ent', 'str', 'cxl', 'idem', 'parked', 'b')
   if f[1] == consumer and f[2] == fence and (f[3] or '0') == gen then
     left[id] = gen
     leaving[#leaving + 1] = { id = id, own = f[1], gen_text = gen,
       q = f[4] or '', sz_text = f[5] or '0', ent = f[6], str = f[7],
-      cxl = f[8], idem = f[9], parked = f[10], last_ver = ver, last_st = st }
+      cxl = f[8], idem = f[9], parked = f[10], b = f[11], last_ver = ver,
+      last_st = st }
     return { 'OK' }
   end
   -- Without a size there is no job of that id.

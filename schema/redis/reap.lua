@@ -44,6 +44,7 @@ local function move(job)
   local ver = job.ver + 3
   line_up(job, place(job, now), 'st', st, 'ver', ver, 'tko', job.tko, 'stk',
     job.stk)
+  if job.b then count_as(job.b, job.id, st) end
   call('HDEL', P .. 'job:' .. job.id, 'own')
   take_off(job)
   say(job.id, ver, st)

@@ -34,6 +34,7 @@ local function scan(queue, str)
         st = job.att > 0 and 'retrying' or 'queued'
       end
       line_up(job, place(job, now), 'st', st, 'ver', job.ver + 1)
+      if job.b then count_as(job.b, job.id, st) end
       disown(job)
       take_off(job)
       say(job.id, job.ver + 1, st)

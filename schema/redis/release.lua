@@ -14,6 +14,7 @@ if not job then return { 'NOT_OWNER' } end
 local ver = job.ver + 1
 local st = job.att > 0 and 'retrying' or 'queued'
 line_up(job, place(job, clock_ms()), 'st', st, 'ver', ver)
+if job.b then count_as(job.b, job.id, st) end
 disown(job)
 take_off(job)
 say(job.id, ver, st)

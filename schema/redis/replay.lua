@@ -7,9 +7,13 @@
 -- KEYS[1] prefix
 -- ARGV: 1 id, 2 generation of the letter, 3 the new version, 4 queue, 5 meta,
 --   6 body ('' when in parts, which are staged), 7 stored bytes, 8 parts,
---   9 time to live in ms, 10 'tenant:key' or '', 11 sha256
+--   9 time to live in ms, 10 'tenant:key' or '', 11 sha256, 12 uuid of its
+--   batch or ''
 -- Answer: {status, version}; ABSENT when the letter is not there (any more),
 --   BROKEN when the staged parts are not complete
+--
+-- An item of a batch that has not ended keeps it from ending; that of an ended
+-- one is a job of its own from now on (see batch_end.lua).
 --
 -- Cut before: the letter stays. Cut after: the job is queued and the letter
 -- is gone, so that sent twice, or sent by two people, it happens once and
@@ -36,6 +40,13 @@ call('HSET', P .. 'job:' .. id, 'st', 'queued', 'gen', gen + 1, 'ver', ver,
 if ARGV[10] ~= '' then
   call('HSET', P .. 'job:' .. id, 'idem', ARGV[10])
   call('SET', P .. 'idem:' .. ARGV[10], id .. ' ' .. ARGV[11])
+end
+local batch = ARGV[12] ~= '' and P .. 'batch:' .. ARGV[12]
+local open = batch and call('HGET', batch, 'st')
+if open == 'open' or open == 'canceling' then
+  call('HSET', P .. 'job:' .. id, 'b', ARGV[12])
+  call('SADD', batch .. ':again', id)
+  call('HINCRBY', batch, 'rep', 1)
 end
 call('ZADD', P .. 'ids', 0, id)
 call('ZADD', P .. 'due', dl, id)

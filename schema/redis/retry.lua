@@ -28,6 +28,7 @@ else
   line_up(job, str, 'st', 'retrying', 'ver', ver, 'att', ARGV[5], 'err',
     ARGV[6], 'due', now)
 end
+if job.b then count_as(job.b, job.id, 'retrying') end
 disown(job)
 take_off(job)
 say(job.id, ver, 'retrying')

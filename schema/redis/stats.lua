@@ -44,7 +44,8 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     queues[#queues + 1] = v
   end
 end
-return { call('ZCARD', P .. 'ids'), tonumber(call('GET', P .. 'bytes') or 0),
+local jobs = call('ZCARD', P .. 'ids') + (call('GET', P .. 'unpromoted') or 0)
+return { jobs, tonumber(call('GET', P .. 'bytes') or 0),
   call('ZCARD', P .. 'retry'), call('XLEN', P .. 'q:closing'),
   call('XLEN', P .. 'dead'), submitted, live, clock_ms(),
   call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory') }
