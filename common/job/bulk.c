@@ -50,11 +50,11 @@ bulk_copy(struct bulk *to, const struct bulk *from)
 }
 
 void
-bulk_make_uuid(char out[BULK_UUID_SIZE])
+bulk_make_uuid(char out[BATCH_UUID_SIZE])
 {
     char id[ID_SIZE];
     id_make("", id);
-    memcpy(out, id, BULK_UUID_SIZE);
+    memcpy(out, id, BATCH_UUID_SIZE);
 }
 
 void

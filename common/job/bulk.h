@@ -10,7 +10,7 @@
 
 #include "common/job/batch.h"
 
-#define BULK_UUID_SIZE (ID_UUID_LEN + 1)
+#define BULK_UUID_SIZE BATCH_UUID_SIZE
 #define BULK_REJECTS_MAX 10000 /* rejected lines that are kept */
 #define BULK_REJECT_BYTES_MAX 1024 /* of one, as JSON */
 
@@ -32,7 +32,7 @@ struct bulk_tally {
 uint64_t bulk_tally_total(const struct bulk_tally *tally);
 
 struct bulk {
-    char uuid[BULK_UUID_SIZE];
+    char uuid[BATCH_UUID_SIZE];
     enum bulk_face face;
     bool staging; /* nobody sees it but who uploads it */
     enum batch_state state;
@@ -54,7 +54,7 @@ void bulk_clear(struct bulk *bulk);
 void bulk_copy(struct bulk *to, const struct bulk *from);
 
 /* A fresh one. */
-void bulk_make_uuid(char out[BULK_UUID_SIZE]);
+void bulk_make_uuid(char out[BATCH_UUID_SIZE]);
 /* The id of the job that is the item custom_id of the batch: always the same,
  * so that staging is idempotent and a repeated custom_id is met. */
 void bulk_item_id(const char *uuid, struct slice custom_id, char out[ID_SIZE]);

@@ -169,7 +169,7 @@ int queue_bulk_rejects(struct queue *queue, const char *uuid, uint64_t after,
         const struct slice *lines, size_t count),
     void *arg) MUST_CHECK;
 
-/* --- what clients ask for ------------------------------------------------- */
+/* --- what clients ask for ------------------------------------------------ */
 
 /* Cancels all its items: at once for readers of the batch (`canceling`),
  * 500 a step for the items. OK (also when asked for before); ABSENT; CONFLICT
@@ -182,7 +182,7 @@ int queue_bulk_cancel(struct queue *queue, const char *uuid,
 int queue_bulk_delete(struct queue *queue, const char *uuid,
     queue_on_status *on_status, void *arg) MUST_CHECK;
 
-/* --- the keeper ------------------------------------------------------------ */
+/* --- the keeper ---------------------------------------------------------- */
 
 /* One step of what waits to be done: items of revealed batches to their
  * queues, items of canceling ones to closing, dropped and stale stagings

@@ -8,7 +8,7 @@
 #define LIST_MAX 1000
 #define READ_MAX 10000
 
-/* --- one hash -------------------------------------------------------------- */
+/* --- one hash ------------------------------------------------------------ */
 
 /* What the record knows beside the batch itself. */
 struct extra {
@@ -109,7 +109,7 @@ queue_bulk_read(
     read_all(uuid, fields, bulk, &extra);
 }
 
-/* --- get, list --------------------------------------------------------------- */
+/* --- get, list ----------------------------------------------------------- */
 
 struct list_call {
     struct queue_call call;
@@ -218,7 +218,7 @@ queue_bulk_list(struct queue *queue, const char *cursor, bool ascending,
         &mine->call, queue->redis, QUEUE_SCRIPT_BATCH_LIST, &args);
 }
 
-/* --- items, rejected lines ------------------------------------------------------ */
+/* --- items, rejected lines ----------------------------------------------- */
 
 struct read_call {
     struct queue_call call;

@@ -408,6 +408,7 @@ static const char audit_script[] =
     "local call, bad = redis.call, {}\n"
     "local function say(m) bad[#bad + 1] = m end\n"
     "local place, bytes, jobs = {}, 0, {}\n"
+    "local apart = 0\n"
     "local function stream(q, s)\n"
     "  if s == 'c' then return P .. 'q:closing' end\n"
     "  local tail = ({a = ':again', s = ':suspect', n = ''})[s]\n"
@@ -440,7 +441,12 @@ static const char audit_script[] =
     "end\n"
     "for _, key in ipairs(call('KEYS', P .. 'job:*')) do\n"
     "  local id = string.sub(key, #P + 5)\n"
-    "  if not jobs[id] then say('job without id: ' .. id) end\n"
+    "  local f = call('HMGET', key, 'str', '', 'sz')\n"
+    "  if f[1] == 'b' then\n"
+    "    apart = apart + 1 bytes = bytes + f[3]\n"
+    "    if jobs[id] then say('in ids too early: ' .. id) end\n"
+    "    jobs[id] = jobs[id] or {false, f[3], 'b'}\n"
+    "  elseif not jobs[id] then say('job without id: ' .. id) end\n"
     "end\n"
     "for _, key in ipairs(call('KEYS', P .. 'q:*')) do\n"
     "  for _, e in ipairs(call('XRANGE', key, '-', '+')) do\n"
@@ -455,7 +461,7 @@ static const char audit_script[] =
     "  if not jobs[id] or jobs[id][3] ~= 'r' then say('stray retry') end\n"
     "end\n"
     "for _, id in ipairs(call('ZRANGE', P .. 'due', 0, -1)) do\n"
-    "  if not jobs[id] then say('stray deadline') end\n"
+    "  if not jobs[id] or jobs[id][3] == 'b' then say('stray deadline') end\n"
     "end\n"
     "for _, key in ipairs(call('KEYS', P .. 'abort:*')) do\n"
     "  for _, id in ipairs(call('SMEMBERS', key)) do\n"
@@ -482,17 +488,60 @@ static const char audit_script[] =
     "  for _, name in ipairs({'ids', 'due', 'retry', 'staging'}) do\n"
     "    if call('EXISTS', P .. name) == 1 then say('left: ' .. name) end\n"
     "  end\n"
+    "  if apart > 0 then say('left: items') end\n"
     "  for _, kind in ipairs({'job:*', 'body:*', 'parked:*', 'abort:*'}) do\n"
     "    if #call('KEYS', P .. kind) > 0 then say('left: ' .. kind) end\n"
     "  end\n"
     "end\n"
     "return bad[1] or ''\n";
 
+/* Batches: hidden or listed, complete, and their sets name what is true. */
+static const char audit_bulk_script[] =
+    "local P, call, bad = KEYS[1], redis.call, {}\n"
+    "local function say(m) bad[#bad + 1] = m end\n"
+    "local items, apart = {}, 0\n"
+    "for _, key in ipairs(call('KEYS', P .. 'job:*')) do\n"
+    "  local f = call('HMGET', key, 'str', 'b')\n"
+    "  if f[1] == 'b' then\n"
+    "    items[f[2]] = (items[f[2]] or 0) + 1\n"
+    "    apart = apart + 1\n"
+    "  end\n"
+    "end\n"
+    "if apart ~= tonumber(call('GET', P .. 'unpromoted') or 0) then\n"
+    "  say('unpromoted') end\n"
+    "for _, key in ipairs(call('KEYS', P .. 'batch:*')) do\n"
+    "  local uuid = string.match(key, '^lh:{0}:batch:(%x[%x-]+)')\n"
+    "  local tail = string.sub(key, #P + 7 + #uuid)\n"
+    "  local batch = P .. 'batch:' .. uuid\n"
+    "  local f = call('HMGET', batch, 'st', 'n', 'pro')\n"
+    "  local hidden = f[1] == 'staging' or f[1] == 'dropping'\n"
+    "  if tail == '' then\n"
+    "    local set = hidden and 'batches:staging' or 'batches'\n"
+    "    if not call('ZSCORE', P .. set, uuid) then say('lost ' .. key) end\n"
+    "    local len = call('LLEN', batch .. ':ids')\n"
+    "    if not hidden and len ~= tonumber(f[2]) then say('items') end\n"
+    "    if hidden and len ~= (items[uuid] or 0) then say('staged') end\n"
+    "    if (f[1] == 'open' or f[1] == 'canceling') and items[uuid] and not\n"
+    "        call('ZSCORE', P .. 'batches:work', uuid) then\n"
+    "      say('forgotten ' .. key) end\n"
+    "  elseif tail == ':live' or tail == ':again' then\n"
+    "    local all = tail == ':live' and call('ZRANGE', key, 0, -1) or\n"
+    "      call('SMEMBERS', key)\n"
+    "    for _, id in ipairs(all) do\n"
+    "      local j = call('HMGET', P .. 'job:' .. id, 'st', 'b')\n"
+    "      local as = call('ZSCORE', batch .. ':live', id) or '0'\n"
+    "      local want = ({running = '1', retrying = '2'})[j[1]] or '0'\n"
+    "      if j[2] ~= uuid or as ~= want then say('stray in ' .. key) end\n"
+    "    end\n"
+    "  elseif not f[1] then say('orphan ' .. key) end\n"
+    "end\n"
+    "return bad[1] or ''\n";
+
 static void
-run_audit(struct fixture *f, const char *strict)
+run_audit(struct fixture *f, const char *script, const char *strict)
 {
     redisReply *reply =
-        redisCommand(f->raw, "EVAL %s 1 lh:{0}: %s", audit_script, strict);
+        redisCommand(f->raw, "EVAL %s 1 lh:{0}: %s", script, strict);
 
     assert_non_null(reply);
     if (reply->type != REDIS_REPLY_STRING || reply->len > 0)
@@ -503,11 +552,13 @@ run_audit(struct fixture *f, const char *strict)
 void
 audit(struct fixture *f)
 {
-    run_audit(f, "0");
+    run_audit(f, audit_script, "0");
+    run_audit(f, audit_bulk_script, "0");
 }
 
 void
 audit_empty(struct fixture *f)
 {
-    run_audit(f, "1");
+    run_audit(f, audit_script, "1");
+    run_audit(f, audit_bulk_script, "1");
 }
