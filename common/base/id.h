@@ -24,8 +24,9 @@ void id_make(const char *prefix, char out[ID_SIZE]);
  * lower-case form that id_make prints. */
 bool id_is_valid(struct slice in, const char *prefix);
 /*
- * The id of the member `name` of a group (a version 7 UUID in text form): always the same for the same two. Its time is the group's, its other
- * 74 bits are from SHA-256(the group's 16 bytes, name).
+ * The id of the member `name` of a group (a version 7 UUID in text form):
+ * always the same for the same two. Its time is the group's, its other 74
+ * bits are from SHA-256(the group's 16 bytes, name).
  */
 void id_make_member(const char *prefix, const char *group, struct slice name,
     char out[ID_SIZE]);

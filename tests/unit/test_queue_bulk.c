@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bulk_helpers.h"
+#include "common/net/redis.h"
 
 static struct fixture *f;
 static struct bulk bulk;
@@ -508,6 +509,8 @@ a_batch_survives_the_death_of_redis(void **state)
     assert_int_equal(do_advance(f, 2), QUEUE_OK);
     fixture_kill_server(f);
     fixture_start_server(f);
+    while (redis_get_state(f->redis) == REDIS_READY)
+        event_base_loop(f->base, EVLOOP_ONCE);
     fixture_wait_ready(f);
     audit(f);
     assert_int_equal(do_advance(f, 500), QUEUE_OK);
