@@ -5,6 +5,7 @@
 SEED = 1
 SEEDS = 1
 SECONDS = 10
+JOBS = 1
 CHAOS := build/chaos
 BUGS := 1 2 3 4 5
 
@@ -20,13 +21,21 @@ $(BUILD)/bug: FORCE
 	@echo '$(BUG)' | cmp -s - $@ || echo '$(BUG)' >$@
 endif
 
-.PHONY: chaos-build chaos chaos-bugs chaos-points torture
+.PHONY: chaos-build chaos chaos-asan chaos-bugs chaos-points \
+    torture
 chaos-build: deps-build deps-test ## Programs with crash points: build/chaos
 	+@$(BUILD_NOW) BUILD=$(CHAOS) CRASH_POINTS=1 all
 
-chaos: chaos-build ## Faults by SEED=n, SEEDS=k, SECONDS=10; then the checker
+chaos: chaos-build ## Faults by SEED=n SEEDS=k SECONDS=10 JOBS=1; then a checker
 	@BUILD=$(CHAOS) tests/chaos/run --seed $(SEED) --seeds $(SEEDS) \
-	    --seconds $(SECONDS)
+	    --seconds $(SECONDS) --jobs $(JOBS)
+
+# ASan keeps freed memory for a while, so that has no base line.
+chaos-asan: deps-build deps-test ## The same with programs under ASan and UBSan
+	+@$(BUILD_NOW) BUILD=$(CHAOS) CRASH_POINTS=1 asan-programs
+	@BUILD=$(CHAOS)/asan LONGHAUL_CHAOS_MEMORY_MB=1024 \
+	    ASAN_OPTIONS=detect_leaks=0 tests/chaos/run --seed $(SEED) \
+	    --seeds $(SEEDS) --seconds $(SECONDS)
 
 chaos-points: chaos-build ## A death at every named crash point
 	@BUILD=$(CHAOS) tests/chaos/crashpoints $(filter-out *,$(T))

@@ -52,10 +52,11 @@ test-scenario: deps-build deps-test ## Scenarios with the real programs; T=name
 # The programs forbid others to look into their memory, and so the search for
 # leaks, which is the unit tests' business.
 test-asan: deps-build deps-test ## Scenarios with programs under ASan; T=name
-	+@$(BUILD_NOW) $(PROGRAMS:$(BUILD)/%=$(ASAN)/%)
+	+@$(BUILD_NOW) asan-programs
 	@BUILD=$(ASAN) T='$(T)' ASAN_OPTIONS=detect_leaks=0 tests/run scenario
 
-.PHONY: unit-programs
+.PHONY: asan-programs unit-programs
+asan-programs: $(PROGRAMS:$(BUILD)/%=$(ASAN)/%)
 unit-programs: $(WANTED_TESTS)
 
 docs: deps-build deps-test ## Bring docs/ to what tables and programs say
