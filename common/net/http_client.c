@@ -48,7 +48,7 @@ struct http_call {
 struct http_client {
     struct event_base *base;
     struct http_client_options options;
-    char *user_agent;
+    struct buffer user_agent; /* the whole header line */
     char *ca_file;
     enum wire wire;
     struct curl_watches *watches;
@@ -394,7 +394,6 @@ easy_new(const struct http_client *client)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, client->user_agent);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
         (long)client->options.connect_timeout_ms);
     if (client->ca_file != NULL)
@@ -436,11 +435,14 @@ easy_prepare(struct http_call *call)
 }
 
 static struct curl_slist *
-header_list(const char *const *headers)
+header_list(const struct http_client *client, const char *const *headers)
 {
     /* No 100-continue dance, whatever the size of the body. */
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
 
+    assert(list != NULL);
+    /* CURLOPT_USERAGENT would be printed twice for every call. */
+    list = curl_slist_append(list, client->user_agent.data);
     assert(list != NULL);
     for (; *headers != NULL; headers++) {
         assert(strpbrk(*headers, "\r\n") == NULL);
@@ -462,7 +464,7 @@ http_call_start(struct http_client *client, const struct http_call_spec *spec)
     call->spec = *spec;
     call->body = *spec->body;
     *spec->body = (struct buffer){NULL, 0, 0};
-    call->headers = header_list(spec->headers);
+    call->headers = header_list(client, spec->headers);
     call->easy = client->idle_count > 0 ? client->idle[--client->idle_count]
                                         : easy_new(client);
     easy_prepare(call);
@@ -498,7 +500,8 @@ http_client_new(
 
     client->base = base;
     client->options = *options;
-    client->user_agent = memory_dup(options->user_agent);
+    buffer_append_text(&client->user_agent, "User-Agent: ");
+    buffer_append_text(&client->user_agent, options->user_agent);
     if (options->ca_file != NULL)
         client->ca_file = memory_dup(options->ca_file);
     if (client->options.calls_per_multi == 0)
@@ -523,7 +526,7 @@ http_client_free(struct http_client *client)
     while (client->idle_count > 0)
         curl_easy_cleanup(client->idle[--client->idle_count]);
     curl_watches_free(client->watches);
-    memory_free(client->user_agent);
+    buffer_clear(&client->user_agent);
     memory_free(client->ca_file);
     memory_free(client);
 }
