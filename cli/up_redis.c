@@ -78,6 +78,9 @@ up_redis_conf(
         "maxmemory-policy noeviction\n"
         /* XDEL walks a node from its beginning. */
         "stream-node-max-entries 10\n"
+        /* A job's hash in one piece, also with a prompt of some KB. */
+        "hash-max-listpack-value 4096\n"
+        "latency-tracking no\n"
         "tcp-backlog 128\n");
 }
 

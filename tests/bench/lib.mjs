@@ -98,7 +98,8 @@ export async function startProgram(name, env) {
 export async function startInstallation({ submitter = false, status = false,
   worker = false, upstream = false, env = {} } = {}) {
   const redis = await startRedis({ dir: tmpdir('lh-redis-'),
-    args: ['--auto-aof-rewrite-percentage', '0', '--stream-node-max-entries', '10'] });
+    args: ['--auto-aof-rewrite-percentage', '0', '--stream-node-max-entries',
+      '10', '--hash-max-listpack-value', '4096', '--latency-tracking', 'no'] });
   const claude = upstream ? await startFakeClaude({ args: ['--fast'] }) : null;
   const settings = {
     LONGHAUL_REDIS_URL: redis.url,
