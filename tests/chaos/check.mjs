@@ -250,18 +250,27 @@ claim(2, 'results that changed', [...group(client.filter((l) => l.event === 'res
 let extraCalls = 0;
 let chargedCalls = 0;
 const tooMany = [];
+const uncounted = [];
 for (const [id, list] of callsByJob) {
   const generations = Math.max(1, (rowsOf.get(id) ?? []).length);
   const extra = list.length - list.filter(allowsRetry).length - generations;
   const charges = chargesOf(id);
   chargedCalls += charges;
   if (extra > 0) extraCalls += extra;
+  // Each is shown in the job as a call whose outcome nobody knows.
+  const counted = (rowsOf.get(id) ?? []).reduce((sum, row) =>
+    sum + row.unknown_calls, 0);
+  if (extra > counted && !erased.has(id)) {
+    uncounted.push({ id, extra, counted, outcomes: list.map((c) => c.outcome)
+      .join(' ') });
+  }
   if (extra > charges) {
     tooMany.push({ id, calls: list.length, outcomes: list.map((c) => c.outcome)
       .join(' '), generations, charges });
   }
 }
 claim(3, 'jobs called more often than their answers and faults allow', tooMany);
+claim(7, 'further calls that the job does not show as unknown', uncounted);
 claim(3, 'calls for nobody\'s job', calls.filter((c) => !c.job).map((c) => c.call));
 
 // --- 4: idempotency -------------------------------------------------------------
