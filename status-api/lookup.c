@@ -116,7 +116,9 @@ on_job(void *arg, enum queue_status status, const struct job_view *view)
 {
     struct lookup *lookup = arg;
     struct queue *queue = lookup->status->service->queue;
-    if (status == QUEUE_OK && view->started_ms > 0) {
+    /* One that is simply in line has no end yet. What was canceled in line or
+     * whose deadline passed there has a place but no start. */
+    if (status == QUEUE_OK && (view->started_ms > 0 || view->ahead < 0)) {
         ask_store_too(lookup, view);
         return;
     }

@@ -15,17 +15,22 @@ describe('one job, several places and lives', () => {
 
   test('the stack starts', async () => { stack = await startStack(); });
 
-  for (const [card, state] of [['mock-slow-500ms', 'succeeded'],
-    ['mock-400', 'failed']]) {
-    test(`one that ${state} is shown as ${state}`, async () => {
+  for (const [card, state, ...fields] of [
+    ['mock-slow-500ms', 'succeeded', 'st', 'running', 'own', 'somebody'],
+    ['mock-400', 'failed', 'st', 'running', 'own', 'somebody'],
+    // Closed without a call, and whoever closed it is dead.
+    ['mock-ok', 'succeeded', 'st', 'queued', 'str', 'c', 'ent', '1-1']]) {
+    test(`one that ${state}, left as ${fields[1]}, is shown as ${state}`, async () => {
       const id = await stack.submit(card);
       const client = redisClient(stack.redis.socket);
       const job = await stack.wait(id);
       assert.equal(job.status, state);
       // As Redis would hold it had the acknowledgement not arrived.
-      await client.command('HSET', `${P}job:${id}`, 'st', 'running', 'gen', '0',
-        'ver', '2', 'q', 'standard:other', 't0', Date.parse(job.started_at),
-        'own', 'somebody', 'fence', '999999', 'meta', JSON.stringify({
+      const started = fields.includes('running')
+        ? ['t0', Date.parse(job.started_at)] : [];
+      await client.command('HSET', `${P}job:${id}`, ...fields, ...started, 'gen',
+        '0', 'ver', '2', 'q', 'standard:other', 'fence', '999999', 'meta',
+        JSON.stringify({
           m: card, b: 'other', t: 'default', c: Date.parse(job.created_at),
           e: Date.now() + 60_000, l: 'standard' }));
       const again = await stack.job(id);
