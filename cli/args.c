@@ -52,6 +52,8 @@ static const struct args_option options[] = {
         "at most so many a second (default 10)"},
     {"dry-run", 0, NULL, FLAG, AT(dry_run), "count them and do nothing"},
     {"detach", 0, NULL, FLAG, AT(detach), "do not wait for the end"},
+    {"generation", 0, "N", COUNT, AT(generation),
+        "only if this generation of the job is the dead one"},
     {"yes", 'y', NULL, FLAG, AT(yes), "do not ask"},
     {"scopes", 0, "LIST", TEXT, AT(scopes),
         "submit, read, operate; separated by commas (default submit,read)"},
@@ -90,6 +92,7 @@ args_init(struct args *args)
     memset(args, 0, sizeof(*args));
     args->timeout_ms = -1;
     args->limit = 20;
+    args->generation = UINT64_MAX;
     args->port = 8080;
     args->data = args_data_default;
     args->workers = 2;

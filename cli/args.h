@@ -46,6 +46,7 @@ struct args {
     uint64_t limit;
     const char *cursor;
     const char *fingerprint;
+    uint64_t generation; /* UINT64_MAX: the one that is dead now */
     const char *error_type;
     uint64_t rate;
     bool all;

@@ -4,7 +4,8 @@
 
 #define CLIENT "url json no-color"
 #define SELECTION \
-    "fingerprint error-type model lane all rate dry-run detach yes " CLIENT
+    "fingerprint generation error-type model lane all rate dry-run detach " \
+    "yes " CLIENT
 
 static const char filter_help[] =
     "Filters are words: status:failed model:NAME tag:T lane:L tenant:NAME\n"

@@ -217,6 +217,12 @@ describe('one installation', () => {
     await until(async () => (JSON.parse(
       (await sh('get', dead[0], '--json')).out).generation === 1));
     await sh('wait', dead[0]);
+    assert.match((await sh('dlq', 'show', dead[0])).out, /^generation +1$/m);
+    // What was shown has been replayed already, and failed again.
+    for (const verb of ['replay', 'discard']) {
+      const again = await sh('dlq', verb, dead[0], '--generation', '0');
+      assert.equal(again.code, 5, again.err);
+    }
 
     const byCause = ['--fingerprint', group.fingerprint];
     const dry = await sh('dlq', 'replay', ...byCause, '--dry-run');
@@ -599,6 +605,26 @@ describe('without a server', () => {
     for (const text of [list.out, list.err, error.out, error.err]) {
       assert.doesNotMatch(text, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202e]/);
     }
+  });
+
+  test('a replay names the generation that it means', async () => {
+    const asked = [];
+    const id = 'job_0199f6a2-5c1e-7abc-9def-0123456789ab';
+    const server = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.setHeader('longhaul-request-id', 'req_1');
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ object: 'dead_letter', id, generation: 3 }));
+    });
+    await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
+    const url = `http://127.0.0.1:${server.address().port}`;
+    assert.equal((await run(['dlq', 'replay', id], { url })).code, 0);
+    assert.equal((await run(['dlq', 'discard', id], { url })).code, 0);
+    server.close();
+    const path = `/v1/dead-letters/${id}`;
+    assert.deepEqual(asked, [
+      `GET ${path}`, `POST ${path}/replay?generation=3`,
+      `GET ${path}`, `POST ${path}/discard?generation=3`]);
   });
 
   test('something that is no longhaul server is named as such', async () => {
