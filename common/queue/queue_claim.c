@@ -57,6 +57,7 @@ queue_consumer_release(struct queue_consumer *consumer)
     if (--consumer->refs > 0)
         return;
     memory_free(consumer->name);
+    memory_free(consumer->recovered);
     memory_free(consumer);
 }
 
@@ -197,6 +198,9 @@ send_claim(struct queue_consumer *consumer, const char *queue_name,
     return 0;
 }
 
+/* Entries that one script looks at. */
+#define RECOVER_SLICE 200
+
 struct recover_call {
     struct queue_call call;
     struct queue_consumer *consumer;
@@ -224,12 +228,21 @@ on_recovered(struct queue_call *call, const struct redisReply *reply)
     struct recover_call *mine = (struct recover_call *)call;
     struct queue_consumer *consumer = mine->consumer;
     enum queue_status status = queue_reply_status(reply);
+    struct slice end = redis_reply_slice(redis_reply_at(reply, 2));
 
     consumer->recovering = false;
-    if (status == QUEUE_OK) {
+    consumer->recovered_jobs += redis_reply_int(redis_reply_at(reply, 1), 0);
+    memory_free(consumer->recovered);
+    consumer->recovered =
+        end.len > 0 ? memory_dup_bytes(end.data, end.len) : NULL;
+    if (status == QUEUE_OK && consumer->recovered != NULL) {
+        if (queue_consumer_recover(consumer) != 0)
+            queue_consumer_fail_waiting(consumer, QUEUE_UNKNOWN);
+    } else if (status == QUEUE_OK) {
         consumer->lost = false;
-        log_info("lost_claims_recovered",
-            LOG_INT("jobs", redis_reply_int(redis_reply_at(reply, 1), 0)));
+        log_info(
+            "lost_claims_recovered", LOG_INT("jobs", consumer->recovered_jobs));
+        consumer->recovered_jobs = 0;
         send_waiting(consumer);
     } else {
         queue_consumer_fail_waiting(consumer, status);
@@ -252,6 +265,9 @@ queue_consumer_recover(struct queue_consumer *consumer)
     queue_args_int(&args, (int64_t)consumer->fence);
     queue_args_int(&args, (int64_t)consumer->turn + 1);
     queue_args_text(&args, consumer->known ? "1" : "0");
+    queue_args_int(&args, RECOVER_SLICE);
+    queue_args_text(
+        &args, consumer->recovered != NULL ? consumer->recovered : "");
     if (queue_call_script(
             &mine->call, consumer->redis, QUEUE_SCRIPT_RECOVER, &args) != 0)
         return -1;

@@ -188,6 +188,8 @@ struct queue_consumer {
     bool known; /* Redis has answered it before */
     bool lost; /* the answer of a claim was lost */
     bool recovering; /* the recovery is under way */
+    char *recovered; /* where its last slice ended, or NULL */
+    int64_t recovered_jobs;
     uint64_t fence; /* the highest one received */
     uint64_t turn;
     struct queue_waiting_claim *waiting;

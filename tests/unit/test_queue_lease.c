@@ -377,6 +377,28 @@ jobs_of_a_lost_claim_come_back(void **state)
     audit_empty(f);
 }
 
+/* 150 that are known and 250 that are not: more than a slice of each. */
+static void
+many_lost_jobs_come_back_in_slices(void **state)
+{
+    char id[ID_SIZE];
+
+    (void)state;
+    impatient();
+    for (int i = 0; i < 401; i++)
+        do_submit(f, id);
+    assert_int_equal(do_claim(f, "w1", QUEUE_X, 150, false), 150);
+    LOSE(
+        queue_claim(f->queue, "w1", QUEUE_X, 250, false, on_claims_lost, NULL));
+    assert_int_equal(fixture_int(f, "XPENDING {}q:standard:x w"), 400);
+    assert_int_equal(do_claim(f, "w1", QUEUE_X, 250, false), 250);
+    assert_true(fixture_int(f, "HGET {}turn w1") >= 3);
+    assert_int_equal(fixture_int(f, "XPENDING {}q:standard:x w"), 150);
+    assert_int_equal(fixture_int(f, "XPENDING {}q:standard:x:again w"), 250);
+    assert_int_equal(do_claim(f, "w2", QUEUE_X, 5, false), 1);
+    audit(f);
+}
+
 static void
 beat_brings_a_lost_claim_back_too(void **state)
 {
@@ -465,6 +487,7 @@ main(void)
         TEST(jobs_survive_the_death_of_redis),
         TEST(claim_of_an_older_turn_is_refused),
         TEST(jobs_of_a_lost_claim_come_back),
+        TEST(many_lost_jobs_come_back_in_slices),
         TEST(beat_brings_a_lost_claim_back_too),
         TEST(every_other_script_can_be_sent_again_after_a_lost_answer),
     };
