@@ -10,6 +10,7 @@
  *   sqlite_write  the committer's transactions and checkpoints
  *   sqlite_chore  delete, discard, sweep, marker
  *   sqlite_read   get; sqlite_list: lists
+ *   sqlite_batch  batches: what is read, put and erased of them
  *   sqlite_content  answers, compressed
  *
  * Facts behind it (DESIGN section 4): SQLite before 3.51.3 can lose a
@@ -101,10 +102,11 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "simulated, stop_reason, input_tokens, output_tokens, " \
     "cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, " \
     "cost_usd_nanos, error, error_type, meta, idempotency_key, dead, " \
-    "takeovers, listed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
-    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM job AS " \
-    "newer WHERE newer.id = ?1 AND newer.generation > " \
-    "?2)) " SQLITE_ROW_CONFLICT
+    "takeovers, listed, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM " \
+    "job AS newer WHERE newer.id = ?1 AND newer.generation > ?2), " /* What is replayed after the end runs outside of the batch. */ \
+    "CASE WHEN ?27 IS NULL OR EXISTS (SELECT 1 FROM batch WHERE " \
+    "uuid = ?27) THEN NULL ELSE ?27 END) " SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 
@@ -128,6 +130,15 @@ enum sqlite_write_statement {
     WRITE_SWEEP_CONTENT,
     WRITE_SWEEP_TAGS,
     WRITE_SWEEP_JOB,
+    WRITE_BATCH_PUT,
+    WRITE_BATCH_PUT_REJECTS,
+    WRITE_BATCH_HAS,
+    WRITE_BATCH_FIND,
+    WRITE_BATCH_RELEASE,
+    WRITE_BATCH_DROP_TALLY,
+    WRITE_BATCH_DROP_REJECTS,
+    WRITE_BATCH_EMPTY,
+    WRITE_BATCH_FORGET,
     WRITE_MARKER_ADD,
     WRITE_MARKER_GET,
     WRITE_STATEMENTS
@@ -157,6 +168,15 @@ sqlite3_stmt *sqlite_writer_get(
 
 int sqlite_chore_run(
     struct sqlite_writer *writer, struct store_work *work) MUST_CHECK;
+
+int sqlite_chore_sweep_row(struct sqlite_writer *writer, const char *id,
+    const struct job_meta *meta, sqlite3_int64 row) MUST_CHECK;
+
+/* ---- sqlite_batch; SQLITE_OK or an error ---- */
+
+int sqlite_batch_write(
+    struct sqlite_writer *writer, struct store_work *work) MUST_CHECK;
+int sqlite_batch_read(sqlite3 *db, struct store_work *work) MUST_CHECK;
 
 /* ---- sqlite_read ---- */
 

@@ -148,6 +148,14 @@ sweep_row(struct sqlite_writer *writer, sqlite3_int64 row)
     return SQLITE_OK;
 }
 
+int
+sqlite_chore_sweep_row(struct sqlite_writer *writer, const char *id,
+    const struct job_meta *meta, sqlite3_int64 row)
+{
+    int rc = run_tags(writer, WRITE_SWEEP_TAGS, id, meta, row);
+    return rc == SQLITE_OK ? sweep_row(writer, row) : rc;
+}
+
 /* The oldest row that is due: SQLITE_ROW or DONE. */
 static int
 find_due(struct sqlite_writer *writer, const struct store_work *work,
@@ -181,11 +189,9 @@ sweep(struct sqlite_writer *writer, struct store_work *work)
         rc = find_due(writer, work, &row, &id, &meta);
         if (rc != SQLITE_ROW)
             break;
-        int gone = run_tags(writer, WRITE_SWEEP_TAGS, id, &meta, row);
+        int gone = sqlite_chore_sweep_row(writer, id, &meta, row);
         job_meta_clear(&meta);
         memory_free(id);
-        if (gone == SQLITE_OK)
-            gone = sweep_row(writer, row);
         if (gone != SQLITE_OK)
             return gone;
         work->swept++;
@@ -227,11 +233,18 @@ sqlite_chore_run(struct sqlite_writer *writer, struct store_work *work)
     case STORE_WORK_FORGET_REQUEST: return drop_request(writer, work);
     case STORE_WORK_SWEEP: return sweep(writer, work);
     case STORE_WORK_MARKER_SET: return set_marker(writer, work);
+    case STORE_WORK_BATCH_PUT:
+    case STORE_WORK_BATCH_ERASE: return sqlite_batch_write(writer, work);
     case STORE_WORK_COMMIT:
     case STORE_WORK_GET:
     case STORE_WORK_GET_IDEMPOTENT:
     case STORE_WORK_LIST:
-    case STORE_WORK_MARKER_GET: break;
+    case STORE_WORK_MARKER_GET:
+    case STORE_WORK_BATCH_TALLY:
+    case STORE_WORK_BATCH_ROWS:
+    case STORE_WORK_BATCH_GET:
+    case STORE_WORK_BATCH_LIST:
+    case STORE_WORK_BATCH_REJECTS: break;
     }
     return SQLITE_MISUSE;
 }

@@ -174,6 +174,16 @@ list(struct sqlite_reader *reader, struct store_work *work)
     return rc;
 }
 
+/* Pages of results are bounded like lists. */
+static int
+batch(struct sqlite_reader *reader, struct store_work *work)
+{
+    reader->list_until_ms = clock_mono_ms() + LIST_MAX_MS;
+    int rc = sqlite_batch_read(reader->db, work);
+    reader->list_until_ms = 0;
+    return rc;
+}
+
 static int
 serve(struct sqlite_reader *reader, struct store_work *work)
 {
@@ -182,6 +192,13 @@ serve(struct sqlite_reader *reader, struct store_work *work)
     case STORE_WORK_GET_IDEMPOTENT: return get_idempotent(reader, work);
     case STORE_WORK_LIST: return list(reader, work);
     case STORE_WORK_MARKER_GET: return get_marker(reader, work);
+    case STORE_WORK_BATCH_TALLY:
+    case STORE_WORK_BATCH_ROWS:
+    case STORE_WORK_BATCH_GET:
+    case STORE_WORK_BATCH_LIST:
+    case STORE_WORK_BATCH_REJECTS: return batch(reader, work);
+    case STORE_WORK_BATCH_PUT:
+    case STORE_WORK_BATCH_ERASE:
     case STORE_WORK_COMMIT:
     case STORE_WORK_DELETE:
     case STORE_WORK_DISCARD:
@@ -214,6 +231,14 @@ sqlite_reader_close(void *arg)
     memory_free(reader);
 }
 
+static bool
+is_empty_when_absent(enum store_work_kind kind)
+{
+    return kind == STORE_WORK_LIST || kind == STORE_WORK_MARKER_GET ||
+        kind == STORE_WORK_BATCH_TALLY || kind == STORE_WORK_BATCH_ROWS ||
+        kind == STORE_WORK_BATCH_LIST;
+}
+
 /* False: nothing to read from; the reply says so. */
 static bool
 is_connected(struct sqlite_reader *reader, struct store_work *work)
@@ -225,9 +250,7 @@ is_connected(struct sqlite_reader *reader, struct store_work *work)
     case SQLITE_PRESENT: reader->complained = false; return true;
     case SQLITE_NOT_YET:
         work->status =
-            work->kind == STORE_WORK_LIST || work->kind == STORE_WORK_MARKER_GET
-            ? STORE_OK
-            : STORE_ABSENT;
+            is_empty_when_absent(work->kind) ? STORE_OK : STORE_ABSENT;
         return false;
     case SQLITE_UNUSABLE: break;
     }

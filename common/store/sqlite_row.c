@@ -128,6 +128,7 @@ sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     sqlite_bind_text(stmt, 24, result->meta.idempotency_key);
     sqlite3_bind_int(stmt, 25, result->dead);
     sqlite3_bind_int64(stmt, 26, result->takeovers);
+    bind_slice(stmt, 27, slice_of(result->meta.batch));
 }
 
 /* ---- reading a row ---- */

@@ -51,13 +51,31 @@ static const char *const sql[WRITE_STATEMENTS] = {
                         "WHERE id = ?1 AND generation = ?2",
     [WRITE_SWEEP_FIND] =
         "SELECT * FROM (SELECT row, id, meta FROM job WHERE dead = 0 "
-        "AND finished_ms < ?1 ORDER BY finished_ms LIMIT 1) UNION ALL "
+        "AND batch IS NULL AND finished_ms < ?1 ORDER BY finished_ms LIMIT 1) "
+        "UNION ALL "
         "SELECT * FROM (SELECT row, id, meta FROM job WHERE dead = 1 "
-        "AND finished_ms < ?2 ORDER BY finished_ms LIMIT 1) LIMIT 1",
+        "AND batch IS NULL AND finished_ms < ?2 ORDER BY finished_ms LIMIT 1) "
+        "LIMIT 1",
     [WRITE_SWEEP_CONTENT] = "DELETE FROM content WHERE row = ?1",
     [WRITE_SWEEP_TAGS] =
         "DELETE FROM job_tag WHERE id = ?1 AND tag = ?2 AND row = ?3",
     [WRITE_SWEEP_JOB] = "DELETE FROM job WHERE row = ?1",
+    [WRITE_BATCH_PUT] =
+        "INSERT INTO batch (uuid, face, tenant, created_ms, expires_ms, "
+        "cancel_ms, ended_ms, total, rejected, sha256, run, "
+        "idempotency_key, meta, tally) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    [WRITE_BATCH_PUT_REJECTS] =
+        "INSERT OR REPLACE INTO batch_reject (batch, lines) VALUES (?1, ?2)",
+    [WRITE_BATCH_HAS] = "SELECT 1 FROM batch WHERE uuid = ?1",
+    [WRITE_BATCH_FIND] =
+        "SELECT row, id, meta, dead FROM job WHERE batch = ?1 LIMIT 1",
+    [WRITE_BATCH_RELEASE] = "UPDATE job SET batch = NULL WHERE row = ?1",
+    [WRITE_BATCH_DROP_TALLY] = "DELETE FROM batch_tally WHERE batch = ?1",
+    [WRITE_BATCH_DROP_REJECTS] = "DELETE FROM batch_reject WHERE batch = ?1",
+    [WRITE_BATCH_EMPTY] = "UPDATE batch SET deleted = 1, meta = NULL, "
+                          "run = '', idempotency_key = NULL WHERE uuid = ?1",
+    [WRITE_BATCH_FORGET] = "DELETE FROM batch WHERE uuid = ?1",
     [WRITE_MARKER_ADD] = "INSERT INTO installation (name, value) "
                          "VALUES ('marker', ?1) ON CONFLICT DO NOTHING",
     [WRITE_MARKER_GET] = "SELECT value FROM installation WHERE name = 'marker'",

@@ -103,7 +103,7 @@ run_reads(void *arg, struct store_work **group, size_t count)
 /* ---- on the loop ---- */
 
 static void
-call_back(const struct store_work *work)
+call_back(struct store_work *work)
 {
     const struct job_result *row = work->count > 0 ? work->rows : NULL;
     struct slice bytes = buffer_slice(&work->bytes);
@@ -128,8 +128,15 @@ call_back(const struct store_work *work)
         work->call.on_rows(work->arg, work->status, work->rows, work->count);
         break;
     case STORE_WORK_MARKER_GET:
+    case STORE_WORK_BATCH_REJECTS:
         work->call.on_marker(work->arg, work->status, bytes);
         break;
+    case STORE_WORK_BATCH_PUT:
+    case STORE_WORK_BATCH_ERASE:
+    case STORE_WORK_BATCH_TALLY:
+    case STORE_WORK_BATCH_ROWS:
+    case STORE_WORK_BATCH_GET:
+    case STORE_WORK_BATCH_LIST: store_batch_call_back(work); break;
     }
 }
 
@@ -293,14 +300,14 @@ hand_over(struct store *store, struct store_lane *lane, struct store_work *work)
         on_done(store, &work, 1);
 }
 
-static void
-hand_to_writer(struct store *store, struct store_work *work)
+void
+store_hand_to_writer(struct store *store, struct store_work *work)
 {
     hand_over(store, store->write_lane, work);
 }
 
-static void
-hand_to_reader(struct store *store, struct store_work *work)
+void
+store_hand_to_reader(struct store *store, struct store_work *work)
 {
     hand_over(store, store->read_lane, work);
 }
@@ -351,7 +358,7 @@ store_commit(struct store *store, const struct job_result *result,
     work->result = copy_result(result);
     buffer_append_slice(&work->answer, answer);
     buffer_append_slice(&work->request, request);
-    hand_to_writer(store, work);
+    store_hand_to_writer(store, work);
 }
 
 void
@@ -363,7 +370,7 @@ store_get(struct store *store, const char *id, int generation,
     work->generation = generation;
     work->part = part;
     work->call.on_row = on_row;
-    hand_to_reader(store, work);
+    store_hand_to_reader(store, work);
 }
 
 bool
@@ -380,7 +387,7 @@ store_get_idempotent(struct store *store, const char *tenant, const char *key,
     work->tenant = memory_dup(tenant);
     work->text = memory_dup(key);
     work->call.on_row = on_row;
-    hand_to_reader(store, work);
+    store_hand_to_reader(store, work);
 }
 
 void
@@ -402,7 +409,7 @@ store_list(struct store *store, const struct store_filter *filter,
     list->limit = limit > 1000 ? 1000 : limit;
     work->list = list;
     work->call.on_rows = on_rows;
-    hand_to_reader(store, work);
+    store_hand_to_reader(store, work);
 }
 
 static void
@@ -413,7 +420,7 @@ chore(struct store *store, enum store_work_kind kind, const char *id,
     set_id(work, id);
     work->generation = generation;
     work->call.on_status = on_status;
-    hand_to_writer(store, work);
+    store_hand_to_writer(store, work);
 }
 
 void
@@ -450,7 +457,7 @@ store_sweep(struct store *store, int64_t finished_before_ms,
     work->dead_before_ms = dead_before_ms;
     work->limit = limit;
     work->call.on_swept = on_swept;
-    hand_to_writer(store, work);
+    store_hand_to_writer(store, work);
 }
 
 void
@@ -460,7 +467,7 @@ store_marker_get(struct store *store,
 {
     struct store_work *work = store_work_new(STORE_WORK_MARKER_GET, arg);
     work->call.on_marker = on_marker;
-    hand_to_reader(store, work);
+    store_hand_to_reader(store, work);
 }
 
 void
@@ -470,5 +477,5 @@ store_marker_set(struct store *store, const char *marker,
     struct store_work *work = store_work_new(STORE_WORK_MARKER_SET, arg);
     work->text = memory_dup(marker);
     work->call.on_status = on_status;
-    hand_to_writer(store, work);
+    store_hand_to_writer(store, work);
 }

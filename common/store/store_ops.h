@@ -18,10 +18,17 @@ enum store_work_kind {
     STORE_WORK_FORGET_REQUEST,
     STORE_WORK_SWEEP,
     STORE_WORK_MARKER_SET,
+    STORE_WORK_BATCH_PUT,
+    STORE_WORK_BATCH_ERASE,
     STORE_WORK_GET, /* this and the following read */
     STORE_WORK_GET_IDEMPOTENT,
     STORE_WORK_LIST,
-    STORE_WORK_MARKER_GET
+    STORE_WORK_MARKER_GET,
+    STORE_WORK_BATCH_TALLY,
+    STORE_WORK_BATCH_ROWS,
+    STORE_WORK_BATCH_GET,
+    STORE_WORK_BATCH_LIST,
+    STORE_WORK_BATCH_REJECTS
 };
 
 struct store_list_query {
@@ -29,6 +36,35 @@ struct store_list_query {
     char before[ID_SIZE]; /* "": from the newest */
     unsigned limit;
 };
+
+/* A request about batches and its reply; see store_batch.c. */
+struct store_batch_work {
+    struct store_batch_query query; /* ROWS; its uuid is the work's text */
+    struct store_batch_filter filter; /* LIST; texts are owned */
+    char *tenant; /* of filter; GET by key: of the batch */
+    char *run; /* of filter; GET by key: the key */
+    char *cursor;
+    int64_t claude_before_ms; /* GET when there is neither uuid nor key */
+    int64_t ended_before_ms;
+    struct bulk bulk; /* PUT; its rejected lines are the work's request */
+    unsigned limit; /* ERASE */
+    bool forget;
+    /* the reply */
+    struct bulk *bulks; /* GET, LIST: the work's count of them */
+    size_t bulk_count;
+    struct store_batch_row *rows; /* their answers are in the work's bytes */
+    size_t *answer_ends; /* where each ends there */
+    size_t row_count;
+    struct bulk_tally tally;
+};
+struct store_work;
+struct store_batch_work *store_batch_work_new(void);
+void store_batch_work_free(struct store_batch_work *batch);
+void store_batch_work_reset_reply(struct store_batch_work *batch);
+/* Runs the callback of a work about batches. */
+void store_batch_call_back(struct store_work *work);
+void store_hand_to_writer(struct store *store, struct store_work *work);
+void store_hand_to_reader(struct store *store, struct store_work *work);
 
 /* One request and its reply. Everything in it is its own. */
 struct store_work {
@@ -46,6 +82,7 @@ struct store_work {
     char *tenant; /* GET_IDEMPOTENT */
     char *text; /* its key, or MARKER_SET */
     struct store_list_query *list; /* LIST */
+    struct store_batch_work *batch; /* of all about batches */
     int64_t finished_before_ms; /* SWEEP */
     int64_t dead_before_ms;
     unsigned limit;
@@ -68,6 +105,13 @@ struct store_work {
             void *arg, enum store_status status, unsigned count, bool more);
         void (*on_marker)(
             void *arg, enum store_status status, struct slice marker);
+        void (*on_tally)(void *arg, enum store_status status,
+            const struct bulk_tally *tally);
+        void (*on_batch_rows)(void *arg, enum store_status status,
+            const struct store_batch_row *rows, size_t count, bool more);
+        store_on_batch *on_batch;
+        void (*on_batches)(void *arg, enum store_status status,
+            const struct bulk *batches, size_t count);
     } call;
     void *arg;
 };

@@ -37,6 +37,8 @@ store_work_reset_reply(struct store_work *work)
     work->rows = NULL;
     work->count = 0;
     buffer_reset(&work->bytes);
+    if (work->batch != NULL)
+        store_batch_work_reset_reply(work->batch);
     work->swept = 0;
     work->more = false;
     work->status = STORE_FAILED;
@@ -64,6 +66,7 @@ store_work_free(struct store_work *work)
     memory_free(work->tenant);
     memory_free(work->text);
     free_list(work->list);
+    store_batch_work_free(work->batch);
     memory_free(work);
 }
 

@@ -1,7 +1,8 @@
 -- Terminal jobs: one row a generation. The small columns are here, what can
 -- be large is in `content`, so that lists do not read past big pages.
 CREATE TABLE job (
-    row INTEGER PRIMARY KEY,
+    -- Never used twice: the results of a batch are read by it.
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
     generation INTEGER NOT NULL,
     state TEXT NOT NULL
@@ -30,7 +31,8 @@ CREATE TABLE job (
     dead INTEGER NOT NULL,         -- a dead letter
     takeovers INTEGER NOT NULL,    -- workers that died with the job
     deleted INTEGER NOT NULL DEFAULT 0, -- only the name is left
-    listed INTEGER NOT NULL        -- newest generation, not deleted
+    listed INTEGER NOT NULL,       -- newest generation, not deleted
+    batch TEXT                     -- uuid, of items of a batch
 );
 
 -- Ids are time-ordered, so each of these grows at few places.
@@ -42,8 +44,11 @@ CREATE INDEX job_error_type ON job (error_type, id)
     WHERE listed = 1 AND error_type IS NOT NULL;
 CREATE INDEX job_idempotency ON job (tenant, idempotency_key, id)
     WHERE idempotency_key IS NOT NULL;
-CREATE INDEX job_finished ON job (finished_ms) WHERE dead = 0;
-CREATE INDEX job_dead ON job (finished_ms) WHERE dead = 1;
+-- Items of a batch are swept with it.
+CREATE INDEX job_finished ON job (finished_ms)
+    WHERE dead = 0 AND batch IS NULL;
+CREATE INDEX job_dead ON job (finished_ms) WHERE dead = 1 AND batch IS NULL;
+CREATE INDEX job_batch ON job (batch) WHERE batch IS NOT NULL;
 
 CREATE TABLE job_tag (
     tag TEXT NOT NULL,
@@ -59,6 +64,93 @@ CREATE TABLE content (
     answer_zstd INTEGER NOT NULL,  -- whether `answer` is compressed
     request BLOB                   -- of a dead letter, as the queue kept it
 );
+
+-- An ended batch. Until its end it is in the queue.
+CREATE TABLE batch (
+    uuid TEXT PRIMARY KEY,
+    face TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    cancel_ms INTEGER NOT NULL,    -- 0: not asked for
+    ended_ms INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    run TEXT NOT NULL,
+    idempotency_key TEXT,
+    meta TEXT,
+    tally TEXT NOT NULL,           -- JSON, final
+    deleted INTEGER NOT NULL DEFAULT 0 -- only the name is left
+) WITHOUT ROWID;
+CREATE INDEX batch_tenant ON batch (tenant, uuid) WHERE deleted = 0;
+CREATE INDEX batch_run ON batch (run, uuid) WHERE deleted = 0 AND run <> '';
+CREATE INDEX batch_idempotency ON batch (tenant, idempotency_key, uuid)
+    WHERE idempotency_key IS NOT NULL;
+
+CREATE TABLE batch_reject (
+    row INTEGER PRIMARY KEY,
+    batch TEXT NOT NULL UNIQUE,
+    lines BLOB NOT NULL            -- JSON objects, a line each
+);
+
+-- What the rows of a batch come to, newest generations only: kept by the
+-- triggers below in the transaction of the row, so that a look at the numbers
+-- of a batch of 100,000 reads four rows.
+CREATE TABLE batch_tally (
+    batch TEXT NOT NULL,
+    state TEXT NOT NULL,
+    jobs INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL,
+    cost_usd_nanos INTEGER NOT NULL, -- of those with a known price
+    unpriced INTEGER NOT NULL,       -- without one, though tokens were used
+    PRIMARY KEY (batch, state)
+) WITHOUT ROWID;
+
+CREATE TRIGGER job_is_counted AFTER INSERT ON job
+WHEN new.batch IS NOT NULL AND new.listed = 1
+BEGIN
+    INSERT INTO batch_tally
+    VALUES (new.batch, new.state, 1, new.input_tokens, new.output_tokens,
+        new.cache_read_tokens, new.cache_write_5m_tokens,
+        new.cache_write_1h_tokens, max(new.cost_usd_nanos, 0),
+        new.cost_usd_nanos < 0 AND new.input_tokens + new.output_tokens > 0)
+    ON CONFLICT (batch, state) DO UPDATE SET
+        jobs = jobs + 1,
+        input_tokens = input_tokens + excluded.input_tokens,
+        output_tokens = output_tokens + excluded.output_tokens,
+        cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+        cache_write_5m_tokens =
+            cache_write_5m_tokens + excluded.cache_write_5m_tokens,
+        cache_write_1h_tokens =
+            cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+        cost_usd_nanos = cost_usd_nanos + excluded.cost_usd_nanos,
+        unpriced = unpriced + excluded.unpriced;
+END;
+
+-- A replay has taken its place. (Deleted rows count on.)
+CREATE TRIGGER job_is_superseded AFTER UPDATE OF listed ON job
+WHEN new.batch IS NOT NULL AND old.listed = 1 AND new.listed = 0
+    AND new.deleted = 0
+BEGIN
+    UPDATE batch_tally SET
+        jobs = jobs - 1,
+        input_tokens = input_tokens - old.input_tokens,
+        output_tokens = output_tokens - old.output_tokens,
+        cache_read_tokens = cache_read_tokens - old.cache_read_tokens,
+        cache_write_5m_tokens =
+            cache_write_5m_tokens - old.cache_write_5m_tokens,
+        cache_write_1h_tokens =
+            cache_write_1h_tokens - old.cache_write_1h_tokens,
+        cost_usd_nanos = cost_usd_nanos - max(old.cost_usd_nanos, 0),
+        unpriced = unpriced - (old.cost_usd_nanos < 0
+            AND old.input_tokens + old.output_tokens > 0)
+    WHERE batch = old.batch AND state = old.state;
+END;
 
 CREATE TABLE installation (
     name TEXT PRIMARY KEY,
@@ -87,6 +179,17 @@ WHEN new.row IS NOT old.row
         OR new.idempotency_key IS NOT old.idempotency_key))
 BEGIN
     SELECT RAISE(ABORT, 'a terminal row does not change');
+END;
+
+CREATE TRIGGER batch_is_final BEFORE UPDATE ON batch
+WHEN new.uuid IS NOT old.uuid
+    OR new.tenant IS NOT old.tenant
+    OR new.total IS NOT old.total
+    OR new.tally IS NOT old.tally
+    OR new.ended_ms IS NOT old.ended_ms
+    OR new.deleted < old.deleted
+BEGIN
+    SELECT RAISE(ABORT, 'an ended batch does not change');
 END;
 
 CREATE TRIGGER content_is_final BEFORE UPDATE ON content
