@@ -29,21 +29,6 @@ set_len(struct buffer *buf, size_t len)
 }
 
 void
-buffer_append(struct buffer *buf, const void *data, size_t len)
-{
-    char *to = buffer_reserve(buf, len);
-    if (len > 0)
-        memcpy(to, data, len);
-    set_len(buf, buf->len + len);
-}
-
-void
-buffer_append_slice(struct buffer *buf, struct slice in)
-{
-    buffer_append(buf, in.data, in.len);
-}
-
-void
 buffer_append_u64(struct buffer *buf, uint64_t value)
 {
     char digits[20];

@@ -20,13 +20,32 @@ struct buffer {
 
 /* Room for `extra` more bytes; returns where they go. Does not move len. */
 char *buffer_reserve(struct buffer *buf, size_t extra);
-void buffer_append(struct buffer *buf, const void *data, size_t len);
+
+/* The small ones are inline: an answer is put together of hundreds. */
+static inline void
+buffer_append(struct buffer *buf, const void *data, size_t len)
+{
+    char *to = buf->cap - buf->len > len ? buf->data + buf->len
+                                         : buffer_reserve(buf, len);
+
+    if (len > 0)
+        memcpy(to, data, len);
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+
 static inline void
 buffer_append_text(struct buffer *buf, const char *text)
 {
     buffer_append(buf, text, strlen(text));
 }
-void buffer_append_slice(struct buffer *buf, struct slice in);
+
+static inline void
+buffer_append_slice(struct buffer *buf, struct slice in)
+{
+    buffer_append(buf, in.data, in.len);
+}
+
 static inline void
 buffer_append_char(struct buffer *buf, char c)
 {
@@ -35,6 +54,7 @@ buffer_append_char(struct buffer *buf, char c)
     buf->data[buf->len++] = c;
     buf->data[buf->len] = '\0';
 }
+
 void buffer_append_u64(struct buffer *buf, uint64_t value);
 void buffer_append_i64(struct buffer *buf, int64_t value);
 void buffer_printf(struct buffer *buf, const char *format, ...)

@@ -1,7 +1,6 @@
 #include "common/job/job.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -84,9 +83,15 @@ job_meta_clear(struct job_meta *meta)
 void
 job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1])
 {
-    bool fallback = meta->fallback_bucket[0] != '\0';
-    snprintf(out, JOB_QUEUE_MAX + 1, "%s:%s%s%s", job_lane_name(meta->lane),
-        meta->bucket, fallback ? ">" : "", meta->fallback_bucket);
+    const char *const parts[] = {job_lane_name(meta->lane), ":", meta->bucket,
+        meta->fallback_bucket[0] != '\0' ? ">" : "", meta->fallback_bucket};
+    char *to = out;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t len = strlen(parts[i]);
+        assert(len <= (size_t)(out + JOB_QUEUE_MAX - to));
+        memcpy(to, parts[i], len + 1);
+        to += len;
+    }
 }
 
 void
