@@ -348,7 +348,8 @@ at_after(struct json_run *run, const uint8_t *p)
         scan->member.comma_at = offset_of(run, p);
     }
     scan->state = object ? JSON_AT_KEY : JSON_AT_VALUE;
-    return p + 1;
+    p++;
+    return object && p < run->end ? at_key(run, p) : p;
 }
 
 static const uint8_t *
