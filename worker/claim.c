@@ -18,8 +18,9 @@
 /* While there is plenty, so that Redis finds jobs as calls are started. */
 #define CLAIMS_AT_ONCE 3
 #define CLOSING_QUEUE "closing"
-/* When a rate limit, not a lack of slots, stopped the claiming. */
-#define QUOTA_PAUSE_MS 20
+/* When a rate limit, not a lack of slots, stopped the claiming: how often to
+ * see whether a queue may ask again. */
+#define QUOTA_PAUSE_MS 50
 /* Every so many rounds a lower lane goes first, so that each one moves. */
 #define ROUND_STANDARD 8
 #define ROUND_BULK 16
@@ -59,7 +60,8 @@ struct ask {
     enum holds_answer how;
     char consumer[WORKER_CONSUMER_SIZE];
     struct holds_verdict verdict;
-    struct worker_bucket *bucket; /* whose quota it was granted, or NULL */
+    struct worker_bucket *bucket; /* whose quota it uses, or NULL */
+    struct queue_quota quota;
 };
 
 /* --- queues ---------------------------------------------------------- */
@@ -179,8 +181,6 @@ ask_done(struct ask *ask)
         claimer->probe_asks--;
     if (ask->suspect_ok)
         claimer->suspect_asked = false;
-    if (ask->bucket != NULL)
-        ask->bucket->granted -= ask->count;
     memory_free(ask);
     worker_leave_when_idle(claimer->worker);
     service_release(claimer->worker->service);
@@ -193,7 +193,8 @@ take_claims(struct ask *ask, struct queue_claim *claims, size_t count)
         .asked_ms = ask->asked_ms,
         .probe = ask->how == HOLDS_PROBE,
         .use_fallback = ask->how == HOLDS_FALLBACK,
-        .bucket = ask->verdict.bucket,
+        .bucket = ask->bucket,
+        .queue_name = ask->queue->name,
         .probe_scope = ask->verdict.scope,
     };
 
@@ -213,7 +214,12 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
      * jobs come back with its takeover. */
     if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
-    if (known) {
+    if (known && ask->quota.wait_ms > 0) {
+        governor_lacking(worker->governor, ask->bucket->scope,
+            ask->queue->name, clock_mono_ms(), ask->quota.wait_ms);
+        ask->queue->plenty = false;
+        claim_soon(worker, QUOTA_PAUSE_MS);
+    } else if (known) {
         ask->queue->may_have_work = count > 0 || ask->queue->woken;
         ask->queue->plenty = count == ask->count;
     }
@@ -237,7 +243,8 @@ ask_claim(struct ask *ask)
     claimer->suspect_asked |= ask->suspect_ok;
     ask->asked_ms = clock_mono_ms();
     if (queue_claim(worker->service->queue, worker->consumer, ask->queue->name,
-            ask->count, ask->suspect_ok, on_claims, ask) != 0)
+            ask->count, ask->suspect_ok,
+            ask->bucket != NULL ? &ask->quota : NULL, on_claims, ask) != 0)
         ask_done(ask);
 }
 
@@ -302,17 +309,6 @@ ask_probe(struct ask *ask)
         ask_done(ask);
 }
 
-/* What the governor granted before and has not seen begin is taken off: other
- * queues share the bucket. */
-static unsigned
-grant(struct worker *worker, const struct worker_bucket *bucket, unsigned want)
-{
-    unsigned all = governor_grant(worker->governor, bucket->name,
-        clock_mono_ms(), bucket->granted + want);
-
-    return all > bucket->granted ? all - bucket->granted : 0;
-}
-
 /* Asks one queue for what may start. False: only quota was missing. */
 static bool
 claim_from(struct work_queue *queue, unsigned slots)
@@ -324,6 +320,7 @@ claim_from(struct work_queue *queue, unsigned slots)
     struct worker_bucket *bucket;
     struct ask *ask;
     unsigned count;
+    int64_t wait_ms;
 
     holds_judge(worker->holds, queue->name, now_ms, &verdict);
     if (verdict.answer == HOLDS_STOP ||
@@ -332,14 +329,16 @@ claim_from(struct work_queue *queue, unsigned slots)
     bucket = worker_bucket(worker, verdict.bucket);
     if (verdict.answer == HOLDS_PROBE)
         slots = 1;
-    count = grant(worker, bucket, slots < CLAIM_MAX ? slots : CLAIM_MAX);
+    count = governor_room(worker->governor, bucket->scope, queue->name, now_ms,
+        slots < CLAIM_MAX ? slots : CLAIM_MAX, &wait_ms);
     if (count == 0)
         return false;
-    bucket->granted += count;
     ask = ask_new(queue, count);
     ask->how = verdict.answer;
     ask->verdict = verdict;
     ask->bucket = bucket;
+    governor_quota(
+        worker->governor, bucket->scope, queue->name, &ask->quota);
     if (verdict.answer == HOLDS_PROBE)
         ask_probe(ask);
     else

@@ -61,6 +61,7 @@ on_header(void *arg, struct slice name, struct slice value)
         call->is_event_stream = slice_starts_with(value, "text/event-stream");
     if (slice_equal_nocase(name, "x-fake-claude"))
         call->reply.simulated = true;
+    governor_read_header(&call->reply.limits, name, value);
 }
 
 static void
@@ -249,6 +250,7 @@ claude_call_start(struct http_client *client,
     call->stream = request->stream;
     call->max_bytes = (size_t)request->max_answer_bytes;
     call->on_reply = on_reply;
+    call->reply.limits = governor_no_headers();
     call->arg = arg;
     header_add(&headers, "x-api-key", request->api_key);
     header_add(&headers, "anthropic-version", request->version);

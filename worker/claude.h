@@ -13,6 +13,7 @@
 #include "common/base/buffer.h"
 #include "common/job/outcome.h"
 #include "worker/answer.h"
+#include "worker/governor.h"
 
 struct http_client;
 struct claude_call;
@@ -37,6 +38,7 @@ struct claude_reply {
     const char *reason; /* constant words for a broken answer, or NULL */
     char request_id[80];
     bool simulated; /* the answer says that it is made up */
+    struct governor_headers limits;
     struct answer answer; /* when SUCCEEDED */
     struct answer_error error; /* of an error answer; else empty */
     struct buffer message; /* Claude's Message when SUCCEEDED; the callback

@@ -24,21 +24,11 @@
 
 /* --- lists and timers ------------------------------------------------ */
 
-/* The call begins, or will not. */
-static void
-use_grant(struct flight *flight)
-{
-    if (flight->granted)
-        worker_bucket(flight->worker, flight->bucket)->granted--;
-    flight->granted = false;
-}
-
 void
 flight_move(struct flight *flight, enum flight_state state)
 {
     struct worker *worker = flight->worker;
 
-    use_grant(flight);
     TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
     worker->counts[flight->state]--;
     flight->state = state;
@@ -121,14 +111,11 @@ flight_free(struct flight *flight)
     struct worker *worker = flight->worker;
 
     assert(!flight->pending);
-    use_grant(flight);
+    flight_end_quota(flight, GOVERNOR_UNUSED, NULL);
     TAILQ_REMOVE(&worker->flights[flight->state], flight, link);
     worker->counts[flight->state]--;
     if (flight->suspect)
         worker->suspects_held--;
-    if (flight->reserved)
-        governor_settle(worker->governor, flight->bucket, clock_mono_ms(),
-            &flight->reserve, 0, 0);
     if (flight->call != NULL)
         claude_call_cancel(flight->call);
     if (flight->timer != NULL)
@@ -142,6 +129,24 @@ flight_free(struct flight *flight)
     job_result_clear(&flight->result);
     memory_free(flight);
     worker_flight_gone(worker);
+}
+
+void
+flight_end_quota(struct flight *flight, enum governor_use use,
+    const struct answer_usage *used)
+{
+    struct governor_usage usage = {.use = use};
+
+    if (!flight->quota.counted)
+        return;
+    if (used != NULL) {
+        usage.input_tokens =
+            used->input_tokens + used->cache_creation_input_tokens;
+        usage.cached_tokens = used->cache_read_input_tokens;
+        usage.output_tokens = used->output_tokens;
+    }
+    governor_end(flight->worker->governor, flight->bucket->scope,
+        flight->queue_name, &flight->quota, flight->result.meta.mix, &usage);
 }
 
 bool
@@ -265,7 +270,8 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->asked_ms = origin->asked_ms;
     flight->probe = origin->probe;
     flight->use_fallback = origin->use_fallback;
-    text_copy(flight->bucket, sizeof(flight->bucket), slice_of(origin->bucket));
+    flight->bucket = origin->bucket;
+    flight->queue_name = origin->queue_name;
     text_copy(flight->probe_scope, sizeof(flight->probe_scope),
         slice_of(origin->probe_scope));
     memcpy(result->id, claim->id, sizeof(result->id));
@@ -326,9 +332,9 @@ flight_start(struct worker *worker, struct queue_claim *claim,
         worker->suspects_held++;
     worker_flight_added(worker);
     crash_point("flight.claimed");
-    flight->granted = flight->bucket[0] != '\0';
-    if (flight->granted)
-        worker_bucket(worker, flight->bucket)->granted++;
+    if (flight->bucket != NULL)
+        governor_start(
+            worker->governor, flight->bucket->scope, &flight->quota, claim);
     if (worker->draining)
         flight_hand_back(flight); /* it was asked for before that */
     else
@@ -343,6 +349,7 @@ cut_call(struct flight *flight)
 {
     claude_call_cancel(flight->call);
     flight->call = NULL;
+    flight_end_quota(flight, GOVERNOR_UNKNOWN, NULL);
     flight->error.calls++;
     flight->error.unknown_calls++;
     flight->result.unknown_calls++;

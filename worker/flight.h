@@ -13,6 +13,7 @@
 #include "worker/governor.h"
 #include "worker/worker.h"
 
+struct answer_usage;
 struct claude_call;
 struct body_reader;
 
@@ -37,11 +38,10 @@ struct flight {
     bool parked;
     bool wants_room; /* waits until other requests have left memory */
     uint64_t room_bytes; /* of its request, while it holds them */
-    bool granted; /* counted in its bucket until the call begins */
-    bool reserved; /* with the governor */
-    char bucket[JOB_BUCKET_MAX + 1]; /* whose quota it uses */
+    struct worker_bucket *bucket; /* whose quota it uses, or NULL */
+    const char *queue_name; /* it came from */
     char probe_scope[JOB_BUCKET_MAX + 80];
-    struct governor_reserve reserve;
+    struct governor_call quota;
     struct event *timer; /* tries an operation again; made when needed */
     unsigned tries; /* of the operation, in a row */
     int64_t retry_delay_ms;
@@ -63,7 +63,8 @@ struct flight_origin {
     int64_t asked_ms; /* monotonic */
     bool probe;
     bool use_fallback;
-    const char *bucket;
+    struct worker_bucket *bucket; /* NULL: no call is to be made */
+    const char *queue_name;
     const char *probe_scope;
 };
 
@@ -83,6 +84,9 @@ void flight_release_probe(const struct flight *flight);
 
 /* --- between the flight*.c --------------- */
 
+/* What it used of the quota, once; `used` only with GOVERNOR_USED. */
+void flight_end_quota(struct flight *flight, enum governor_use use,
+    const struct answer_usage *used);
 void flight_move(struct flight *flight, enum flight_state state);
 /* Runs `again` after a pause that grows with flight->tries. */
 void flight_try_later(struct flight *flight,

@@ -18,14 +18,13 @@
 #include "worker/gauges.h"
 #include "worker/holds.h"
 #include "worker/lease.h"
+#include "worker/pace.h"
 #include "worker/upstream.h"
 
 /* The version to ask for when the client named none (DESIGN section 6):
  * sampling fields exist only in the older one. */
 #define VERSION_SAMPLING "2023-06-01"
 #define VERSION_DEFAULT "2026-10-21"
-/* A first guess of input tokens; usage settles it. */
-#define BYTES_PER_TOKEN 4
 /* A call may take ten minutes; the right to probe, renewed by every beat,
  * must not outlive its worker by as much. */
 #define PROBE_MS (LEASE_TIME_MS + LEASE_BEAT_MS)
@@ -130,9 +129,6 @@ flight_call(struct flight *flight)
     }
     text_copy(flight->result.model, sizeof(flight->result.model),
         slice_of(model != NULL ? model : meta->model));
-    flight->reserve = governor_start(worker->governor, flight->bucket,
-        clock_mono_ms(), (int64_t)(meta->body_bytes / BYTES_PER_TOKEN));
-    flight->reserved = true;
     if (build_body(flight, model, stream) != 0) {
         flight_set_error(flight, "corrupt_request",
             "The stored request cannot be read and was not sent.");
@@ -213,7 +209,7 @@ probe_succeeded(struct flight *flight)
     struct worker *worker = flight->worker;
 
     holds_clear(worker->holds, flight->probe_scope);
-    breaker_close(&worker_bucket(worker, flight->bucket)->breaker);
+    breaker_close(&flight->bucket->breaker);
     if (queue_hold_clear(
             worker->service->queue, flight->probe_scope, NULL, NULL) != 0)
         log_warn("hold_not_shared", LOG_TEXT("scope", flight->probe_scope));
@@ -225,13 +221,13 @@ static void
 update_breaker(struct flight *flight, const struct outcome *outcome)
 {
     struct worker *worker = flight->worker;
-    struct breaker *breaker = &worker_bucket(worker, flight->bucket)->breaker;
+    struct breaker *breaker = &flight->bucket->breaker;
     bool failed = outcome->info->breaker_counts;
     char scope[JOB_BUCKET_MAX + 80];
 
     /* Sent before it opened: sixty calls that fail at once are one opening,
      * not seven that double the time each. */
-    if (!flight->probe && holds_is_broken(worker->holds, flight->bucket))
+    if (!flight->probe && holds_is_broken(worker->holds, flight->bucket->name))
         return;
     breaker_record(breaker, clock_mono_ms(), !failed);
     if (flight->probe && !failed &&
@@ -240,7 +236,8 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     if (!failed ||
         (!flight->probe && !breaker_should_open(breaker, clock_mono_ms())))
         return;
-    holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
+    holds_bucket_scope(
+        worker->holds, flight->bucket->name, scope, sizeof(scope));
     hold(worker, scope, "open", breaker_open_ms(breaker, random_bits()),
         outcome->info->text);
 }
@@ -258,7 +255,8 @@ update_holds(struct flight *flight, const struct outcome *outcome)
         holds_pool_scope(worker->holds, scope, sizeof(scope));
         hold(worker, scope, "paused", for_ms, outcome->info->text);
     } else {
-        holds_bucket_scope(worker->holds, flight->bucket, scope, sizeof(scope));
+        holds_bucket_scope(
+        worker->holds, flight->bucket->name, scope, sizeof(scope));
         hold(worker, scope, "limited", for_ms, outcome->info->text);
     }
 }
@@ -336,16 +334,30 @@ delay(struct flight *flight, const struct outcome *outcome)
     flight_acknowledge(flight);
 }
 
+/* 429 and a request that never left cost nothing; what Claude worked on
+ * before another trouble is not known. */
 static void
 settle_quota(struct flight *flight, const struct claude_reply *reply)
 {
-    const struct answer_usage *usage = &reply->answer.usage;
+    struct governor *governor = flight->worker->governor;
+    const char *scope = flight->bucket->scope;
+    enum outcome_class_id id = reply->outcome.class_id;
+    bool known = reply->outcome.verdict == OUTCOME_SUCCEEDED &&
+        reply->answer.has_usage;
 
-    flight->reserved = false;
-    governor_settle(flight->worker->governor, flight->bucket, clock_mono_ms(),
-        &flight->reserve,
-        usage->input_tokens + usage->cache_creation_input_tokens,
-        usage->output_tokens);
+    flight_end_quota(flight,
+        known                                     ? GOVERNOR_USED
+            : !reply->sent || reply->status == 429 ? GOVERNOR_UNUSED
+                                                   : GOVERNOR_UNKNOWN,
+        &reply->answer.usage);
+    if (reply->status != 0)
+        governor_hear(governor, scope, &reply->limits, clock_mono_ms());
+    if (id == OUTCOME_CLASS_RATE_LIMIT ||
+        id == OUTCOME_CLASS_ACCELERATION_LIMIT)
+        governor_refused(governor, scope,
+            id == OUTCOME_CLASS_ACCELERATION_LIMIT, clock_mono_ms());
+    if (reply->status == 429)
+        pace_soon(flight->worker->pace);
 }
 
 static void

@@ -14,7 +14,6 @@
 #include "worker/claim.h"
 #include "worker/flight.h"
 #include "worker/gauges.h"
-#include "worker/governor.h"
 #include "worker/holds.h"
 #include "worker/lease.h"
 #include "worker/upstream.h"
@@ -117,7 +116,6 @@ judge(struct upkeep *upkeep, const struct queue_beats *beats)
     }
     lease_sample_end(worker->leases);
     worker->live_workers = live > 0 ? live : 1;
-    governor_set_workers(worker->governor, worker->live_workers);
 }
 
 static void

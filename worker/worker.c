@@ -18,6 +18,7 @@
 #include "worker/flight.h"
 #include "worker/gauges.h"
 #include "worker/governor.h"
+#include "worker/pace.h"
 #include "worker/holds.h"
 #include "worker/lease.h"
 #include "worker/upkeep.h"
@@ -25,6 +26,8 @@
 
 /* A job that is handed back at the end needs a moment to be written. */
 #define HAND_BACK_MARGIN_MS 1500
+/* Of today's tokenizers; answers tell better soon. */
+#define TOKEN_FACTOR 1.3
 
 /* --- small things ---------------------------------------------------- */
 
@@ -60,6 +63,24 @@ worker_find(struct worker *worker, struct slice id)
     return NULL;
 }
 
+static void
+add_to_governor(struct worker *worker, const struct worker_bucket *bucket)
+{
+    const struct config *config = worker->service->config;
+    const struct governor_limits limits = {
+        .per_min =
+            {
+                [QUOTA_REQUESTS] = config->limit_rpm,
+                [QUOTA_INPUT] = config->limit_itpm,
+                [QUOTA_OUTPUT] = config->limit_otpm,
+            },
+        .percent = (unsigned)config->limit_percent,
+    };
+
+    governor_add(worker->governor, bucket->scope, &limits, TOKEN_FACTOR);
+    pace_soon(worker->pace);
+}
+
 struct worker_bucket *
 worker_bucket(struct worker *worker, const char *name)
 {
@@ -74,7 +95,10 @@ worker_bucket(struct worker *worker, const char *name)
         return &worker->buckets[WORKER_BUCKETS_MAX - 1];
     bucket = &worker->buckets[worker->bucket_count++];
     text_copy(bucket->name, sizeof(bucket->name), slice_of(name));
+    (void)snprintf(bucket->scope, sizeof(bucket->scope), "%s/%s",
+        UPSTREAM_POOL, name);
     breaker_init(&bucket->breaker);
+    add_to_governor(worker, bucket);
     return bucket;
 }
 
@@ -192,10 +216,6 @@ build(struct worker *worker)
     const struct config *config = worker->service->config;
     const struct http_client_options client = {
         .user_agent = "longhaul/" LONGHAUL_VERSION, .ca_file = config->ca_file};
-    const struct governor_limits limits = {
-        .requests_per_min = config->limit_rpm,
-        .input_tokens_per_min = config->limit_itpm,
-        .output_tokens_per_min = config->limit_otpm};
 
     for (unsigned state = 0; state < FLIGHT_STATES; state++)
         TAILQ_INIT(&worker->flights[state]);
@@ -204,7 +224,8 @@ build(struct worker *worker)
     worker->retry.base_ms = (int64_t)config->retry_base_ms;
     worker->retry.cap_ms = (int64_t)config->retry_cap_ms;
     worker->client = http_client_new(worker->service->base, &client);
-    worker->governor = governor_new(&limits, clock_mono_ms());
+    worker->governor = governor_new();
+    worker->pace = pace_new(worker);
     worker->holds = holds_new(UPSTREAM_POOL);
     worker->leases = lease_table_new();
     worker->claimer = claimer_new(worker);
@@ -252,6 +273,7 @@ worker_free(struct worker *worker)
     claimer_free(worker->claimer);
     http_client_free(worker->client);
     upstream_free(worker->upstream);
+    pace_free(worker->pace);
     governor_free(worker->governor);
     holds_free(worker->holds);
     lease_table_free(worker->leases);

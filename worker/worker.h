@@ -51,7 +51,7 @@ TAILQ_HEAD(flight_list, flight);
 
 struct worker_bucket {
     char name[JOB_BUCKET_MAX + 1];
-    unsigned granted; /* starts that were granted and have not begun */
+    char scope[JOB_BUCKET_MAX + 80]; /* "POOL/BUCKET", for the governor */
     struct breaker breaker;
 };
 
@@ -60,6 +60,7 @@ struct worker {
     struct http_client *client;
     struct upstream *upstream;
     struct governor *governor;
+    struct pace *pace;
     struct holds *holds;
     struct lease_table *leases;
     struct retry_policy retry;

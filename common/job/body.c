@@ -67,6 +67,7 @@ struct body_writer {
     struct buffer part; /* stored bytes not handed out yet */
     uint64_t raw_bytes;
     uint64_t stored_bytes;
+    struct prompt_mix mix;
 };
 
 struct body_writer *
@@ -180,6 +181,7 @@ body_writer_feed(struct body_writer *writer, struct slice raw)
     if (raw.len == 0)
         return;
     hash_feed(writer->hash, raw);
+    prompt_mix_feed(&writer->mix, raw);
     writer->raw_bytes += raw.len;
     if (!writer->decided) {
         size_t room = SAMPLE_BYTES - writer->sample.len;
@@ -209,6 +211,7 @@ body_writer_finish(struct body_writer *writer, struct job_meta *meta)
     meta->codec = writer->codec;
     meta->body_bytes = writer->raw_bytes;
     meta->stored_bytes = writer->stored_bytes;
+    prompt_mix_encode(&writer->mix, meta->mix);
     hash_finish(writer->hash, meta->sha256);
 }
 

@@ -30,7 +30,7 @@ struct body_writer *body_writer_new(size_t part_bytes,
 void body_writer_free(struct body_writer *writer);
 void body_writer_feed(struct body_writer *writer, struct slice raw);
 /* Flushes; then codec, counts and hash can be read into meta (codec,
- * body_bytes, stored_bytes, sha256). */
+ * body_bytes, stored_bytes, sha256, mix). */
 void body_writer_finish(struct body_writer *writer, struct job_meta *meta);
 
 struct body_reader;

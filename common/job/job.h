@@ -13,6 +13,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/id.h"
+#include "common/job/prompt_mix.h"
 
 #define JOB_ID_PREFIX "job_"
 #define JOB_MODEL_MAX 128
@@ -74,6 +75,7 @@ struct job_meta {
     char sha256[65]; /* of the client's bytes; also the fingerprint */
     char batch[ID_UUID_LEN + 1]; /* the uuid of its batch, or "" */
     char *custom_id; /* within the batch, or NULL; owned */
+    char mix[PROMPT_MIX_SIZE]; /* see prompt_mix.h; "" before it was known */
 };
 
 void job_meta_clear(struct job_meta *meta);

@@ -37,6 +37,7 @@ static const struct job_json_field fields[] = {
     TEXT("h", sha256),
     TEXT("bt", batch),
     FIELD("ci", OWNED, custom_id, 256),
+    TEXT("tx", mix),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 

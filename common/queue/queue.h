@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "common/job/job.h"
+#include "common/job/prompt_mix.h"
 
 struct redis;
 struct queue;
@@ -47,6 +48,14 @@ const char *queue_status_name(enum queue_status status);
 struct queue *queue_new(struct event_base *base, struct redis *redis);
 void queue_free(struct queue *queue);
 struct redis *queue_redis(struct queue *queue);
+
+/* What Claude limits per minute. */
+enum quota_kind {
+    QUOTA_REQUESTS,
+    QUOTA_INPUT,
+    QUOTA_OUTPUT,
+    QUOTA_KINDS
+};
 
 typedef void queue_on_status(void *arg, enum queue_status status);
 
@@ -133,6 +142,26 @@ struct queue_claim {
     struct job_error error; /* the last one */
     struct job_meta meta;
     struct slice body; /* the stored form when inline, else empty */
+    /* Reserved in the quota's token buckets; 0 where no limit is known. */
+    int64_t input_reserved;
+    int64_t output_reserved;
+    bool reserved;
+};
+
+/*
+ * The quota that a claim's jobs use: the token buckets of a pool and model
+ * bucket, which all workers share (see queue_quota_report). What a job will
+ * use is told from its text and from what such jobs used before; it is
+ * reserved before the job is given, and a job for which there is no room
+ * stays in line. Borrowed until the callback runs.
+ */
+struct queue_quota {
+    const char *scope; /* "POOL/BUCKET" */
+    struct prompt_rates rates; /* of the model */
+    double cached_share; /* of the input, when caching was asked for */
+    int64_t output_each; /* what such a job produces */
+    int64_t wait_ms; /* set before the callback: when to ask again, because
+                        the next job found no room; else 0 */
 };
 
 /*
@@ -145,11 +174,14 @@ struct queue_claim {
  * as always. NOT_OWNER: this consumer was taken for dead and its jobs are
  * elsewhere; end the process or take a new name.
  *
+ * `quota` may be NULL: what the jobs use is then not reckoned.
+ *
  * After UNKNOWN what the lost claim took is handed back before the next claim
  * or beat of this consumer; nothing else has to be done.
  */
 int queue_claim(struct queue *queue, const char *consumer,
     const char *queue_name, unsigned count, bool suspect_ok,
+    struct queue_quota *quota,
     void (*on_claims)(void *arg, enum queue_status status,
         struct queue_claim *claims, size_t count),
     void *arg) MUST_CHECK;
@@ -189,6 +221,30 @@ int queue_release(struct queue *queue, const struct queue_owner *owner,
 /* Keeps a paid-for answer that the store did not take. Still owned. */
 int queue_park(struct queue *queue, const struct queue_owner *owner,
     struct slice answer, queue_on_status *on_status, void *arg) MUST_CHECK;
+
+/* --- quota -------------------------------------------------------------- */
+
+/* What a worker tells about the limits of a scope; see quota.lua. */
+struct queue_quota_report {
+    const char *scope;
+    /* Requests, input tokens, output tokens. */
+    int64_t used[QUOTA_KINDS]; /* beside what was reserved; < 0: less */
+    int64_t per_min[QUOTA_KINDS]; /* from now on; 0 no limit, -1 as before */
+    int64_t burst_ms; /* of refill that fit; -1 as before */
+    int64_t ramp_ms; /* the pace grows back over it; -1 as before */
+    bool empty; /* nothing may be used now: Claude said so */
+};
+struct queue_quota_state {
+    bool known[QUOTA_KINDS]; /* per_min was told by somebody */
+    int64_t per_min[QUOTA_KINDS]; /* 0: no limit */
+    int64_t level[QUOTA_KINDS]; /* may be used now; 0 without a limit */
+};
+/* Not repeated when its outcome is UNKNOWN. */
+int queue_quota_report(struct queue *queue,
+    const struct queue_quota_report *report,
+    void (*on_state)(void *arg, enum queue_status status,
+        const struct queue_quota_state *state),
+    void *arg) MUST_CHECK;
 
 /* --- heartbeat, takeover, due work ------------------------------------- */
 

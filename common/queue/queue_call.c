@@ -46,7 +46,7 @@ queue_args_int(struct queue_args *args, int64_t value)
 {
     char *number = args->numbers[args->number_count++];
 
-    assert(args->number_count <= 12);
+    assert(args->number_count <= 20);
     (void)text_i64(value, number);
     queue_args_text(args, number);
 }

@@ -5,6 +5,7 @@
  * wait meanwhile.
  */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
@@ -20,6 +21,7 @@ struct claim_call {
     struct queue_call call;
     struct queue_consumer *consumer;
     on_claims_fn *on_claims;
+    struct queue_quota *quota;
 };
 
 struct queue_waiting_claim {
@@ -28,6 +30,7 @@ struct queue_waiting_claim {
     void *arg;
     unsigned count;
     bool suspect_ok;
+    struct queue_quota *quota;
     char queue_name[JOB_QUEUE_MAX + 1];
 };
 
@@ -132,21 +135,39 @@ read_claim(const struct redisReply *in, struct queue_claim *out)
                redis_reply_slice(redis_reply_at(in, 6)), &out->meta) == 0;
 }
 
+/* {wait, input, output, input, output, ...} */
+static void
+read_quota(struct queue_quota *quota, const struct redisReply *in,
+    struct queue_claim *claims, size_t count)
+{
+    if (quota == NULL || in == NULL || in->type != REDIS_REPLY_ARRAY)
+        return;
+    quota->wait_ms = redis_reply_int(redis_reply_at(in, 0), 0);
+    for (size_t i = 0; i < count && 2 * i + 2 < in->elements; i++) {
+        claims[i].input_reserved =
+            redis_reply_int(redis_reply_at(in, 2 * i + 1), 0);
+        claims[i].output_reserved =
+            redis_reply_int(redis_reply_at(in, 2 * i + 2), 0);
+        claims[i].reserved = claims[i].output_reserved > 0;
+    }
+}
+
 static void
 hand_out(struct claim_call *mine, const struct redisReply *reply)
 {
-    size_t count = reply->elements - 1;
+    size_t count = reply->elements > 2 ? reply->elements - 2 : 0;
     struct queue_claim *claims = memory_zalloc(count + 1, sizeof(*claims));
     enum queue_status status = QUEUE_OK;
 
     for (size_t i = 0; i < count; i++) {
-        if (!read_claim(redis_reply_at(reply, i + 1), &claims[i])) {
+        if (!read_claim(redis_reply_at(reply, i + 2), &claims[i])) {
             status = QUEUE_BROKEN;
             log_error("job_unreadable", LOG_TEXT("job", claims[i].id));
         }
         if (claims[i].fence > mine->consumer->fence)
             mine->consumer->fence = claims[i].fence;
     }
+    read_quota(mine->quota, redis_reply_at(reply, 1), claims, count);
     mine->on_claims(mine->call.arg, status, claims, count);
     for (size_t i = 0; i < count; i++)
         job_meta_clear(&claims[i].meta);
@@ -174,16 +195,45 @@ on_claim_reply(struct queue_call *call, const struct redisReply *reply)
 
 /* --- claiming ---------------------------------------------------------- */
 
+/* Texts that live as long as the arguments. */
+struct quota_words {
+    char numbers[PROMPT_KINDS + 1][32];
+};
+
+static void
+say_quota(struct queue_args *args, const struct queue_quota *quota,
+    struct quota_words *words)
+{
+    double values[PROMPT_KINDS + 1];
+
+    queue_args_text(args, quota == NULL ? "" : quota->scope);
+    if (quota == NULL)
+        return;
+    memcpy(values, quota->rates.per, sizeof(quota->rates.per));
+    values[PROMPT_KINDS] = quota->cached_share;
+    for (size_t i = 0; i <= PROMPT_KINDS; i++) {
+        snprintf(words->numbers[i], sizeof(words->numbers[i]), "%.5f",
+            values[i]);
+        queue_args_text(args, words->numbers[i]);
+    }
+    queue_args_int(args, quota->output_each);
+}
+
 static int
 send_claim(struct queue_consumer *consumer, const char *queue_name,
-    unsigned count, bool suspect_ok, on_claims_fn *on_claims, void *arg)
+    unsigned count, bool suspect_ok, struct queue_quota *quota,
+    on_claims_fn *on_claims, void *arg)
 {
+    struct quota_words words;
     struct claim_call *mine =
         queue_call_new(sizeof(*mine), on_claim_reply, arg);
     struct queue_args args = {0};
 
     mine->consumer = consumer;
     mine->on_claims = on_claims;
+    mine->quota = quota;
+    if (quota != NULL)
+        quota->wait_ms = 0;
     queue_args_text(&args, consumer->name);
     queue_args_text(&args, queue_name);
     queue_args_int(&args, count > CLAIM_MAX ? CLAIM_MAX : count);
@@ -191,6 +241,7 @@ send_claim(struct queue_consumer *consumer, const char *queue_name,
     queue_args_text(&args, consumer->known ? "1" : "0");
     queue_args_int(&args, CLAIM_INLINE_BYTES);
     queue_args_int(&args, (int64_t)consumer->turn);
+    say_quota(&args, quota, &words);
     if (queue_call_script(
             &mine->call, consumer->redis, QUEUE_SCRIPT_CLAIM, &args) != 0)
         return -1;
@@ -216,7 +267,8 @@ send_waiting(struct queue_consumer *consumer)
         struct queue_waiting_claim *claim = list;
         list = claim->next;
         if (send_claim(consumer, claim->queue_name, claim->count,
-                claim->suspect_ok, claim->on_claims, claim->arg) != 0)
+                claim->suspect_ok, claim->quota, claim->on_claims,
+                claim->arg) != 0)
             claim->on_claims(claim->arg, QUEUE_UNKNOWN, NULL, 0);
         memory_free(claim);
     }
@@ -280,14 +332,14 @@ queue_consumer_recover(struct queue_consumer *consumer)
 int
 queue_claim(struct queue *queue, const char *consumer_name,
     const char *queue_name, unsigned count, bool suspect_ok,
-    on_claims_fn *on_claims, void *arg)
+    struct queue_quota *quota, on_claims_fn *on_claims, void *arg)
 {
     struct queue_consumer *consumer = queue_consumer_find(queue, consumer_name);
     struct queue_waiting_claim *claim = NULL;
 
     if (!consumer->lost)
         return send_claim(
-            consumer, queue_name, count, suspect_ok, on_claims, arg);
+            consumer, queue_name, count, suspect_ok, quota, on_claims, arg);
     if (redis_get_state(queue->redis) != REDIS_READY ||
         queue_consumer_recover(consumer) != 0)
         return -1;
@@ -296,6 +348,7 @@ queue_claim(struct queue *queue, const char *consumer_name,
     claim->arg = arg;
     claim->count = count;
     claim->suspect_ok = suspect_ok;
+    claim->quota = quota;
     (void)text_copy(
         claim->queue_name, sizeof(claim->queue_name), slice_of(queue_name));
     claim->next = consumer->waiting;

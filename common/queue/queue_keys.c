@@ -56,6 +56,7 @@ static const char *const names[QUEUE_SCRIPTS] = {
     [QUEUE_SCRIPT_LEAVE] = "leave",
     [QUEUE_SCRIPT_LOCK] = "lock",
     [QUEUE_SCRIPT_PARK] = "park",
+    [QUEUE_SCRIPT_QUOTA] = "quota",
     [QUEUE_SCRIPT_REAP] = "reap",
     [QUEUE_SCRIPT_RECOVER] = "recover",
     [QUEUE_SCRIPT_RELEASE] = "release",
@@ -120,8 +121,10 @@ assemble(const char *name)
 
     buffer_append_slice(&text, first);
     buffer_append_char(&text, '\n');
-    if (slice_starts_with(rest, "-- uses: prelude\n"))
+    if (slice_starts_with(rest, "-- uses: prelude"))
         buffer_append_slice(&text, file("_prelude"));
+    if (slice_starts_with(rest, "-- uses: prelude quota\n"))
+        buffer_append_slice(&text, file("_quota"));
     buffer_append_slice(&text, rest);
 #if LONGHAUL_BUG == 2
     plant(&text, "job.own == consumer and job.fence == fence", "true");

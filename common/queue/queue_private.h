@@ -59,6 +59,7 @@ enum queue_script {
     QUEUE_SCRIPT_LEAVE,
     QUEUE_SCRIPT_LOCK,
     QUEUE_SCRIPT_PARK,
+    QUEUE_SCRIPT_QUOTA,
     QUEUE_SCRIPT_REAP,
     QUEUE_SCRIPT_RECOVER,
     QUEUE_SCRIPT_RELEASE,
@@ -82,7 +83,7 @@ const struct redis_script *queue_script(enum queue_script script);
 struct queue_args {
     struct slice slices[QUEUE_ARGS_MAX];
     size_t count;
-    char numbers[12][24];
+    char numbers[20][24];
     size_t number_count;
 };
 void queue_args_text(struct queue_args *args, const char *text);

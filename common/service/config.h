@@ -47,6 +47,7 @@ struct config {
     uint64_t limit_rpm;
     uint64_t limit_itpm;
     uint64_t limit_otpm;
+    uint64_t limit_percent; /* of the limits that is used */
     int64_t grace_ms; /* shutdown: for calls in flight */
     uint64_t stream_above_tokens; /* stream the answer when max_tokens >= */
     uint64_t max_answer_bytes;

@@ -92,7 +92,7 @@ claim(struct claimer *claimer)
     unsigned count = left < claimer->batch ? (unsigned)left : claimer->batch;
     int result = count > 0
         ? queue_claim(claimer->queue, claimer->consumer, claimer->queue_name,
-              count, false, on_claims, claimer)
+              count, false, NULL, on_claims, claimer)
         : queue_leave(claimer->queue, claimer->consumer, on_left, claimer);
 
     if (result != 0)

@@ -109,7 +109,7 @@ do_claim(struct fixture *f, const char *consumer, const char *queue,
 {
     (void)ASK(f,
         queue_claim(
-            f->queue, consumer, queue, count, suspect_ok, on_claims, NULL));
+            f->queue, consumer, queue, count, suspect_ok, NULL, on_claims, NULL));
     return got.count;
 }
 

@@ -246,7 +246,7 @@ rig_claim_all(struct rig *rig, const char *queue_name)
     do {
         taking.came = false;
         assert_int_equal(queue_claim(rig->service->queue, rig->consumer,
-                             queue_name, 256, true, on_claims, &taking),
+                             queue_name, 256, true, NULL, on_claims, &taking),
             0);
         wait_for(rig, &taking.came);
     } while (taking.count > 0);
