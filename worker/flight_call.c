@@ -356,7 +356,7 @@ settle_quota(struct flight *flight, const struct claude_reply *reply)
         id == OUTCOME_CLASS_ACCELERATION_LIMIT)
         governor_refused(governor, scope,
             id == OUTCOME_CLASS_ACCELERATION_LIMIT, clock_mono_ms());
-    if (reply->status == 429)
+    if (reply->status == 429 || governor_is_news(governor, scope))
         pace_soon(flight->worker->pace);
 }
 

@@ -15,10 +15,10 @@
 #define SAMPLES_PLAIN 20 /* that count alike; then the newest counts a bit */
 #define MEAN_WEIGHT 0.05
 /* Calls that go ahead while nothing is known of the limits. */
-#define SCOUTS 16
+#define SCOUTS 4
 /* The refill that fits into our buckets; less after a refusal. */
-#define BURST_MS 400
-#define BURST_MIN_MS 150
+#define BURST_MS 600
+#define BURST_MIN_MS 200
 #define BURST_GROWS_MS 60000
 #define RAMP_MS 60000
 /* Headers older than this say nothing about now. */
@@ -367,7 +367,15 @@ is_scouting(const struct scope *scope)
         if (scope->per_min[kind] >= 0 || scope->limits.per_min[kind] > 0)
             return false;
     }
-    return !scope->answered;
+    return true;
+}
+
+bool
+governor_is_news(const struct governor *governor, const char *name)
+{
+    const struct scope *scope = find(governor, name);
+
+    return scope != NULL && scope->answered && is_scouting(scope);
 }
 
 unsigned
@@ -541,8 +549,10 @@ governor_report(struct governor *governor, int64_t now_ms,
     for (size_t i = 0; i < governor->count; i++) {
         struct scope *scope = governor->scopes[i];
 
-        if (scope->reporting ||
-            now_ms - scope->report_ms < GOVERNOR_REPORT_MS)
+        bool due = now_ms - scope->report_ms >= GOVERNOR_REPORT_MS ||
+            (scope->answered && is_scouting(scope));
+
+        if (scope->reporting || !due)
             continue;
         if (now_ms - scope->window_ms > PACE_WINDOW_MS) {
             scope->window_ms = now_ms;

@@ -99,6 +99,9 @@ void governor_end(struct governor *governor, const char *scope,
 /* The headers of any answer. */
 void governor_hear(struct governor *governor, const char *scope,
     const struct governor_headers *headers, int64_t now_ms);
+/* Whether an answer has told something that others wait for: the first
+ * limits. */
+bool governor_is_news(const struct governor *governor, const char *scope);
 /* Claude answered 429. ramp: because the use grew too fast. */
 void governor_refused(struct governor *governor, const char *scope, bool ramp,
     int64_t now_ms);

@@ -9,7 +9,8 @@
 -- n:<queue> what its next job needs; and p:<queue> its turn.
 --
 -- A bucket goes negative when a job used more than was reserved for it. A job
--- that needs more than fits starts when the bucket is full.
+-- that needs more than two thirds of what fits starts when these are there:
+-- the last third is for what refills until somebody asks.
 local KINDS = { 'r', 'i', 'o' }
 local WEIGHTS = { interactive = 16, standard = 4, bulk = 1 }
 local WANT_MS = 1000 -- a queue that has not asked for so long does not wait
@@ -52,7 +53,7 @@ local function quota_load(scope, queue, now)
     if per_ms > 0 then
       q.limited = true
       q.rate[kind] = per_ms * pace
-      q.cap[kind] = math.max(1, per_ms * tonumber(f.burst or 400))
+      q.cap[kind] = math.max(1, per_ms * tonumber(f.burst or 600))
       q.level[kind] = math.min(q.cap[kind], elapsed * q.rate[kind] +
         tonumber(f['l' .. kind] or q.cap[kind]))
     end
@@ -84,7 +85,7 @@ end
 local function quota_wait(q, need)
   local longest = 0
   for kind, level in pairs(q.level) do
-    local wanted = math.min(need[kind], q.cap[kind])
+    local wanted = math.min(need[kind], math.max(1, q.cap[kind] * 2 / 3))
     if level < wanted then
       longest = math.max(longest, (wanted - level) / q.rate[kind])
     end
