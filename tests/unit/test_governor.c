@@ -1,133 +1,370 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "worker/governor.h"
 
-/* Starts whatever is granted during [0, end_ms), looking every 10 ms. */
-static unsigned
-start_all(struct governor *governor, int64_t end_ms, int64_t input,
-    int64_t output, unsigned *most_at_once)
+#define SCOPE "default/haiku"
+#define QUEUE "standard:haiku"
+
+static struct governor *
+governor_with(uint64_t requests, uint64_t input, uint64_t output)
 {
-    unsigned started = 0;
+    const struct governor_limits limits = {{requests, input, output}, 99};
+    struct governor *governor = governor_new();
 
-    for (int64_t now_ms = 0; now_ms < end_ms; now_ms += 10) {
-        unsigned n = governor_grant(governor, "opus", now_ms, 1000);
+    governor_add(governor, SCOPE, &limits, 1.0);
+    return governor;
+}
 
-        if (n > *most_at_once)
-            *most_at_once = n;
-        for (unsigned i = 0; i < n; i++) {
-            struct governor_reserve reserve =
-                governor_start(governor, "opus", now_ms, input);
+/* What the next report says; told to be the shared state from then on. */
+static struct queue_quota_report
+report(struct governor *governor, int64_t now_ms)
+{
+    static struct queue_quota_state state = {
+        .known = {false, false, false}};
+    struct queue_quota_report told;
 
-            governor_settle(governor, "opus", now_ms, &reserve, input, output);
+    assert_true(governor_report(governor, now_ms, &told));
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        if (told.per_min[kind] >= 0) {
+            state.known[kind] = true;
+            state.per_min[kind] = told.per_min[kind];
+        } else if (now_ms == 0) {
+            state.known[kind] = false;
         }
-        started += n;
+        state.level[kind] = 0;
     }
-    return started;
+    governor_reported(governor, SCOPE, &state, now_ms);
+    return told;
+}
+
+static bool
+is_quiet(struct governor *governor, int64_t now_ms)
+{
+    struct queue_quota_report told;
+
+    return !governor_report(governor, now_ms, &told);
+}
+
+static unsigned
+room(struct governor *governor, int64_t now_ms, unsigned want)
+{
+    int64_t wait_ms;
+
+    return governor_room(governor, SCOPE, QUEUE, now_ms, want, &wait_ms);
 }
 
 static void
-without_limits_everything_is_granted(void **state)
+hear(struct governor *governor, int64_t now_ms, int64_t limit,
+    int64_t remaining)
 {
-    const struct governor_limits limits = {0, 0, 0};
-    struct governor *governor = governor_new(&limits, 0);
+    struct governor_headers headers = governor_no_headers();
+
+    headers.limit[QUOTA_REQUESTS] = limit;
+    headers.remaining[QUOTA_REQUESTS] = remaining;
+    governor_hear(governor, SCOPE, &headers, now_ms);
+}
+
+static void
+nothing_is_claimed_before_the_limits_are_shared(void **state)
+{
+    struct governor *governor = governor_with(1000, 0, 0);
 
     (void)state;
-    for (unsigned i = 0; i < 100; i++) {
-        assert_int_equal(governor_grant(governor, "a", 0, 64), 64);
-        governor_start(governor, "a", 0, 1000000);
+    assert_int_equal(room(governor, 0, 10), 0);
+    assert_int_equal(report(governor, 0).per_min[QUOTA_REQUESTS], 991);
+    assert_int_equal(room(governor, 0, 10), 10);
+    assert_true(is_quiet(governor, 1000));
+    governor_free(governor);
+}
+
+static void
+scouts_go_ahead_while_no_limit_is_known(void **state)
+{
+    struct governor *governor = governor_with(0, 0, 0);
+    struct governor_call calls[8];
+    const struct queue_claim claim = {.reserved = false};
+    unsigned n;
+
+    (void)state;
+    report(governor, 0);
+    n = room(governor, 1, 100);
+    assert_in_range(n, 1, 8);
+    for (unsigned i = 0; i < n; i++)
+        governor_start(governor, SCOPE, &calls[i], &claim);
+    assert_int_equal(room(governor, 2, 100), 0);
+    assert_false(governor_is_news(governor, SCOPE));
+    hear(governor, 3, 600, 599);
+    /* Known to us, but not yet to the others. */
+    assert_true(governor_is_news(governor, SCOPE));
+    assert_int_equal(room(governor, 3, 100), 0);
+    assert_int_equal(report(governor, 3).per_min[QUOTA_REQUESTS], 595);
+    assert_int_equal(room(governor, 3, 100), 100);
+    governor_free(governor);
+}
+
+static void
+answers_without_limits_free_the_pace(void **state)
+{
+    struct governor *governor = governor_with(0, 0, 0);
+
+    (void)state;
+    report(governor, 0);
+    hear(governor, 1, -1, -1);
+    assert_int_equal(report(governor, 1).per_min[QUOTA_REQUESTS], 0);
+    assert_int_equal(room(governor, 2, 1000), 1000);
+    governor_free(governor);
+}
+
+static void
+the_lower_of_configured_and_told_holds(void **state)
+{
+    struct governor *governor = governor_with(1000, 0, 0);
+
+    (void)state;
+    report(governor, 0);
+    hear(governor, 100, 5000, 4000);
+    /* That there are no others is news. */
+    assert_int_equal(report(governor, 200).per_min[QUOTA_REQUESTS], -1);
+    hear(governor, 300, 500, 400);
+    assert_int_equal(report(governor, 400).per_min[QUOTA_REQUESTS], 496);
+    hear(governor, 500, 2000, 1000);
+    assert_int_equal(report(governor, 600).per_min[QUOTA_REQUESTS], 991);
+    governor_free(governor);
+}
+
+static void
+an_error_without_limits_does_not_lift_them(void **state)
+{
+    struct governor *governor = governor_with(0, 0, 0);
+    struct governor *other = governor_with(0, 0, 0);
+    const struct queue_quota_state shared = {
+        .known = {true, true, true}, .per_min = {99, 0, 0}};
+    struct queue_quota_report told;
+
+    (void)state;
+    report(governor, 0);
+    hear(governor, 1, 100, 50);
+    report(governor, 1);
+    /* A second worker, whose first answer is a bare 529. */
+    assert_true(governor_report(other, 0, &told));
+    governor_reported(other, SCOPE, &shared, 0);
+    hear(other, 1, -1, -1);
+    assert_true(is_quiet(other, 200));
+    governor_free(governor);
+    governor_free(other);
+}
+
+static void
+what_differs_from_the_reserve_is_told(void **state)
+{
+    struct governor *governor = governor_with(1000, 100000, 100000);
+    const struct queue_claim claim = {
+        .reserved = true, .input_reserved = 500, .output_reserved = 1000};
+    const struct governor_usage used = {GOVERNOR_USED, 400, 300, 120};
+    const struct governor_usage unused = {.use = GOVERNOR_UNUSED};
+    const struct governor_usage unknown = {.use = GOVERNOR_UNKNOWN};
+    struct queue_quota_report told;
+    struct governor_call call;
+
+    (void)state;
+    report(governor, 0);
+    governor_start(governor, SCOPE, &call, &claim);
+    governor_end(governor, SCOPE, QUEUE, &call, "2000 0 0 0 0", &used);
+    governor_end(governor, SCOPE, QUEUE, &call, "", &used); /* only once */
+    told = report(governor, 100);
+    assert_int_equal(told.used[QUOTA_REQUESTS], 0);
+    assert_int_equal(told.used[QUOTA_INPUT], -100);
+    assert_int_equal(told.used[QUOTA_OUTPUT], -880);
+    governor_start(governor, SCOPE, &call, &claim);
+    governor_end(governor, SCOPE, QUEUE, &call, "", &unused);
+    told = report(governor, 200);
+    assert_int_equal(told.used[QUOTA_REQUESTS], -1);
+    assert_int_equal(told.used[QUOTA_INPUT], -500);
+    assert_int_equal(told.used[QUOTA_OUTPUT], -1000);
+    governor_start(governor, SCOPE, &call, &claim);
+    governor_end(governor, SCOPE, QUEUE, &call, "", &unknown);
+    assert_true(is_quiet(governor, 300));
+    governor_free(governor);
+}
+
+static void
+output_is_reserved_by_what_such_jobs_produced(void **state)
+{
+    struct governor *governor = governor_with(1000, 0, 0);
+    const struct governor_usage used = {GOVERNOR_USED, 100, 0, 80};
+    struct queue_claim claim = {.reserved = false};
+    struct queue_quota quota;
+    struct governor_call call;
+
+    (void)state;
+    governor_quota(governor, SCOPE, QUEUE, &quota);
+    assert_true(quota.output_each > 500);
+    for (unsigned i = 0; i < 60; i++) {
+        governor_start(governor, SCOPE, &call, &claim);
+        governor_end(governor, SCOPE, QUEUE, &call, "400 0 0 0 0", &used);
     }
+    governor_quota(governor, SCOPE, QUEUE, &quota);
+    assert_in_range(quota.output_each, 80, 100);
+    /* Other queues have other jobs. */
+    governor_quota(governor, SCOPE, "bulk:haiku", &quota);
+    assert_true(quota.output_each > 500);
     governor_free(governor);
 }
 
 static void
-sixty_a_minute_is_one_a_second_and_not_sixty_at_once(void **state)
+cached_input_is_not_reserved(void **state)
 {
-    const struct governor_limits limits = {60, 0, 0};
-    struct governor *governor = governor_new(&limits, 0);
-    unsigned most = 0;
-    unsigned started = start_all(governor, 60000, 10, 10, &most);
+    struct governor *governor = governor_with(1000, 0, 0);
+    const struct governor_usage used = {GOVERNOR_USED, 100, 900, 80};
+    struct queue_claim claim = {.reserved = false};
+    struct queue_quota quota;
+    struct governor_call call;
 
     (void)state;
-    assert_int_equal(most, 1);
-    assert_in_range(started, 59, 61);
+    for (unsigned i = 0; i < 200; i++) {
+        governor_start(governor, SCOPE, &call, &claim);
+        governor_end(governor, SCOPE, QUEUE, &call, "4000 0 0 0 1", &used);
+    }
+    governor_quota(governor, SCOPE, QUEUE, &quota);
+    assert_in_range((int)(quota.cached_share * 1000), 90, 120);
+    assert_in_range((int)(quota.rates.per[PROMPT_ASCII] * 4000), 980, 1020);
     governor_free(governor);
 }
 
 static void
-input_tokens_are_used_fully_and_not_exceeded(void **state)
+a_foreign_user_of_the_quota_slows_us_down(void **state)
 {
-    const struct governor_limits limits = {0, 60000, 0};
-    struct governor *governor = governor_new(&limits, 0);
-    unsigned most = 0;
-    unsigned started = start_all(governor, 120000, 500, 10, &most);
+    struct governor *governor = governor_with(0, 0, 0);
+    struct governor_view view;
 
     (void)state;
-    /* 120 s at 1,000 tokens a second, one second of burst. */
-    assert_in_range(started, 236, 244);
+    report(governor, 0);
+    hear(governor, 1, 6000, 100);
+    report(governor, 1);
+    hear(governor, 200, 6000, 95);
+    assert_true(is_quiet(governor, 200));
+    hear(governor, 400, 6000, 4);
+    assert_true(report(governor, 400).per_min[QUOTA_REQUESTS] < 3000);
+    assert_true(governor_get(governor, 0, &view));
+    assert_true(view.brake < 0.5);
+    /* Nothing is heard any more: full pace, and new headers decide. */
+    assert_int_equal(report(governor, 5000).per_min[QUOTA_REQUESTS], 5941);
     governor_free(governor);
 }
 
 static void
-output_tokens_are_paced_by_what_jobs_really_produce(void **state)
+a_refusal_empties_the_buckets_and_makes_smaller_bursts(void **state)
 {
-    const struct governor_limits limits = {0, 0, 6000};
-    struct governor *governor = governor_new(&limits, 0);
-    unsigned most = 0;
-    unsigned started = start_all(governor, 60000, 10, 50, &most);
+    struct governor *governor = governor_with(1000, 0, 0);
+    struct queue_quota_report told;
 
     (void)state;
-    assert_in_range(started, 116, 124);
+    report(governor, 0);
+    governor_refused(governor, SCOPE, false, 1000);
+    governor_refused(governor, SCOPE, false, 1001); /* of the same burst */
+    told = report(governor, 1100);
+    assert_true(told.empty);
+    assert_int_equal(told.burst_ms, 300);
+    assert_int_equal(told.ramp_ms, -1);
+    governor_refused(governor, SCOPE, true, 2000);
+    told = report(governor, 2000);
+    assert_true(told.ramp_ms > 0);
+    assert_true(is_quiet(governor, 3000));
+    /* It grows again. */
+    assert_true(report(governor, 200000).burst_ms > 200);
     governor_free(governor);
 }
 
 static void
-a_job_larger_than_the_burst_runs_and_is_paid_back(void **state)
+without_headers_the_limit_is_guessed_from_refusals(void **state)
 {
-    const struct governor_limits limits = {0, 60000, 0};
-    struct governor *governor = governor_new(&limits, 0);
-    struct governor_reserve reserve;
+    struct governor *governor = governor_with(0, 0, 0);
+    const struct queue_claim claim = {.reserved = false};
+    struct governor_call call;
+    int64_t first;
 
     (void)state;
-    assert_int_equal(governor_grant(governor, "a", 0, 1), 1);
-    reserve = governor_start(governor, "a", 0, 11000);
-    governor_settle(governor, "a", 0, &reserve, 11000, 10);
-    assert_int_equal(governor_grant(governor, "a", 9900, 1), 0);
-    assert_int_equal(governor_grant(governor, "a", 10100, 1), 1);
+    report(governor, 0);
+    hear(governor, 1, -1, -1);
+    report(governor, 1);
+    for (unsigned i = 0; i < 100; i++)
+        governor_start(governor, SCOPE, &call, &claim);
+    governor_refused(governor, SCOPE, false, 11000);
+    first = report(governor, 11000).per_min[QUOTA_REQUESTS];
+    assert_in_range(first, 100, 600);
+    /* Calm: it grows. */
+    assert_true(report(governor, 25000).per_min[QUOTA_REQUESTS] > first);
     governor_free(governor);
 }
 
 static void
-a_reservation_that_was_not_used_comes_back(void **state)
+header(struct governor_headers *headers, const char *name, const char *value)
 {
-    const struct governor_limits limits = {0, 60000, 0};
-    struct governor *governor = governor_new(&limits, 0);
-    struct governor_reserve reserve = governor_start(governor, "a", 0, 50000);
+    governor_read_header(headers, slice_of(name), slice_of(value));
+}
+
+static void
+nonsense_in_headers_is_no_limit(void **state)
+{
+    struct governor_headers headers = governor_no_headers();
 
     (void)state;
-    assert_int_equal(governor_grant(governor, "a", 1, 1), 0);
-    governor_settle(governor, "a", 1, &reserve, 0, 0);
-    assert_int_equal(governor_grant(governor, "a", 1, 1), 1);
+    header(&headers, "anthropic-ratelimit-requests-limit", "0");
+    header(&headers, "anthropic-ratelimit-requests-remaining", "-4");
+    header(&headers, "anthropic-ratelimit-input-tokens-limit", "many");
+    header(&headers, "anthropic-ratelimit-output-tokens-limit", "1e9");
+    header(&headers, "anthropic-ratelimit-output-tokens-limit",
+        "99999999999999999999999");
+    header(&headers, "anthropic-ratelimit-tokens-limit", "77");
+    header(&headers, "anthropic-ratelimit-requests-", "77");
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        assert_int_equal(headers.limit[kind], -1);
+        assert_int_equal(headers.remaining[kind], -1);
+    }
+    header(&headers, "Anthropic-RateLimit-Input-Tokens-Limit", "450000");
+    header(&headers, "anthropic-ratelimit-input-tokens-remaining", "0");
+    header(&headers, "anthropic-ratelimit-input-tokens-reset", "soon");
+    assert_int_equal(headers.limit[QUOTA_INPUT], 450000);
+    assert_int_equal(headers.remaining[QUOTA_INPUT], 0);
+}
+
+static void
+more_left_than_the_limit_is_not_believed(void **state)
+{
+    struct governor *governor = governor_with(0, 0, 0);
+    struct governor_view view;
+
+    (void)state;
+    report(governor, 0);
+    hear(governor, 1, 600, 600000);
+    report(governor, 1);
+    hear(governor, 100, 600, 10);
+    assert_true(is_quiet(governor, 200));
+    assert_true(governor_get(governor, 0, &view));
+    assert_true(view.brake == 1.0);
     governor_free(governor);
 }
 
 static void
-workers_share_the_limit_and_buckets_do_not(void **state)
+a_queue_that_waits_is_not_asked_for(void **state)
 {
-    const struct governor_limits limits = {6000, 0, 0};
-    struct governor *governor = governor_new(&limits, 0);
-    unsigned most = 0;
-    unsigned started;
+    struct governor *governor = governor_with(60, 0, 0);
+    int64_t wait_ms;
 
     (void)state;
-    governor_set_workers(governor, 4);
-    started = start_all(governor, 60000, 1, 1, &most);
-    assert_in_range(started, 1495, 1600);
-    assert_int_not_equal(governor_grant(governor, "haiku", 60000, 10), 0);
-    governor_set_workers(governor, 0);
+    report(governor, 0);
+    governor_lacking(governor, SCOPE, QUEUE, 1000, 800);
+    assert_int_equal(
+        governor_room(governor, SCOPE, QUEUE, 1100, 5, &wait_ms), 0);
+    assert_int_equal(wait_ms, 700);
+    assert_int_equal(
+        governor_room(governor, SCOPE, "bulk:haiku", 1100, 5, &wait_ms), 5);
+    assert_int_equal(room(governor, 1800, 5), 5);
     governor_free(governor);
 }
 
@@ -135,13 +372,21 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_limits_everything_is_granted),
-        cmocka_unit_test(sixty_a_minute_is_one_a_second_and_not_sixty_at_once),
-        cmocka_unit_test(input_tokens_are_used_fully_and_not_exceeded),
-        cmocka_unit_test(output_tokens_are_paced_by_what_jobs_really_produce),
-        cmocka_unit_test(a_job_larger_than_the_burst_runs_and_is_paid_back),
-        cmocka_unit_test(a_reservation_that_was_not_used_comes_back),
-        cmocka_unit_test(workers_share_the_limit_and_buckets_do_not),
+        cmocka_unit_test(nothing_is_claimed_before_the_limits_are_shared),
+        cmocka_unit_test(scouts_go_ahead_while_no_limit_is_known),
+        cmocka_unit_test(answers_without_limits_free_the_pace),
+        cmocka_unit_test(the_lower_of_configured_and_told_holds),
+        cmocka_unit_test(an_error_without_limits_does_not_lift_them),
+        cmocka_unit_test(what_differs_from_the_reserve_is_told),
+        cmocka_unit_test(output_is_reserved_by_what_such_jobs_produced),
+        cmocka_unit_test(cached_input_is_not_reserved),
+        cmocka_unit_test(a_foreign_user_of_the_quota_slows_us_down),
+        cmocka_unit_test(
+            a_refusal_empties_the_buckets_and_makes_smaller_bursts),
+        cmocka_unit_test(without_headers_the_limit_is_guessed_from_refusals),
+        cmocka_unit_test(nonsense_in_headers_is_no_limit),
+        cmocka_unit_test(more_left_than_the_limit_is_not_believed),
+        cmocka_unit_test(a_queue_that_waits_is_not_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
