@@ -215,8 +215,8 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
     if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
     if (known && ask->quota.wait_ms > 0) {
-        governor_lacking(worker->governor, ask->bucket->scope,
-            ask->queue->name, clock_mono_ms(), ask->quota.wait_ms);
+        governor_lacking(worker->governor, ask->bucket->scope, ask->queue->name,
+            clock_mono_ms(), ask->quota.wait_ms);
         ask->queue->plenty = false;
         claim_soon(worker, QUOTA_PAUSE_MS);
     } else if (known) {
@@ -337,8 +337,7 @@ claim_from(struct work_queue *queue, unsigned slots)
     ask->how = verdict.answer;
     ask->verdict = verdict;
     ask->bucket = bucket;
-    governor_quota(
-        worker->governor, bucket->scope, queue->name, &ask->quota);
+    governor_quota(worker->governor, bucket->scope, queue->name, &ask->quota);
     if (verdict.answer == HOLDS_PROBE)
         ask_probe(ask);
     else

@@ -256,7 +256,7 @@ update_holds(struct flight *flight, const struct outcome *outcome)
         hold(worker, scope, "paused", for_ms, outcome->info->text);
     } else {
         holds_bucket_scope(
-        worker->holds, flight->bucket->name, scope, sizeof(scope));
+            worker->holds, flight->bucket->name, scope, sizeof(scope));
         hold(worker, scope, "limited", for_ms, outcome->info->text);
     }
 }
@@ -342,11 +342,11 @@ settle_quota(struct flight *flight, const struct claude_reply *reply)
     struct governor *governor = flight->worker->governor;
     const char *scope = flight->bucket->scope;
     enum outcome_class_id id = reply->outcome.class_id;
-    bool known = reply->outcome.verdict == OUTCOME_SUCCEEDED &&
-        reply->answer.has_usage;
+    bool known =
+        reply->outcome.verdict == OUTCOME_SUCCEEDED && reply->answer.has_usage;
 
     flight_end_quota(flight,
-        known                                     ? GOVERNOR_USED
+        known                                      ? GOVERNOR_USED
             : !reply->sent || reply->status == 429 ? GOVERNOR_UNUSED
                                                    : GOVERNOR_UNKNOWN,
         &reply->answer.usage);

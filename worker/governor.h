@@ -38,8 +38,8 @@ struct governor_headers {
     int64_t remaining[QUOTA_KINDS];
 };
 /* Adds what one header says; others are ignored. */
-void governor_read_header(struct governor_headers *headers,
-    struct slice name, struct slice value);
+void governor_read_header(
+    struct governor_headers *headers, struct slice name, struct slice value);
 struct governor_headers governor_no_headers(void);
 
 struct governor;
@@ -103,8 +103,8 @@ void governor_hear(struct governor *governor, const char *scope,
  * limits. */
 bool governor_is_news(const struct governor *governor, const char *scope);
 /* Claude answered 429. ramp: because the use grew too fast. */
-void governor_refused(struct governor *governor, const char *scope, bool ramp,
-    int64_t now_ms);
+void governor_refused(
+    struct governor *governor, const char *scope, bool ramp, int64_t now_ms);
 
 /* --- sharing --------------------------------------------------------- */
 
@@ -125,7 +125,7 @@ struct governor_view {
     int64_t level[QUOTA_KINDS];
     double brake; /* 1: none; less: somebody else uses the same quota */
 };
-bool governor_get(
-    const struct governor *governor, unsigned index, struct governor_view *view);
+bool governor_get(const struct governor *governor, unsigned index,
+    struct governor_view *view);
 
 #endif

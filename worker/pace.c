@@ -23,8 +23,8 @@ struct telling {
 };
 
 static void
-on_state(void *arg, enum queue_status status,
-    const struct queue_quota_state *state)
+on_state(
+    void *arg, enum queue_status status, const struct queue_quota_state *state)
 {
     struct telling *telling = arg;
     struct worker *worker = telling->worker;
@@ -43,8 +43,8 @@ tell(struct worker *worker, const struct queue_quota_report *report)
 
     telling->worker = worker;
     telling->scope = report->scope;
-    if (queue_quota_report(
-            worker->service->queue, report, on_state, telling) != 0) {
+    if (queue_quota_report(worker->service->queue, report, on_state, telling) !=
+        0) {
         governor_reported(
             worker->governor, report->scope, NULL, clock_mono_ms());
         memory_free(telling);

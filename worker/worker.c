@@ -18,9 +18,9 @@
 #include "worker/flight.h"
 #include "worker/gauges.h"
 #include "worker/governor.h"
-#include "worker/pace.h"
 #include "worker/holds.h"
 #include "worker/lease.h"
+#include "worker/pace.h"
 #include "worker/upkeep.h"
 #include "worker/upstream.h"
 
@@ -95,8 +95,8 @@ worker_bucket(struct worker *worker, const char *name)
         return &worker->buckets[WORKER_BUCKETS_MAX - 1];
     bucket = &worker->buckets[worker->bucket_count++];
     text_copy(bucket->name, sizeof(bucket->name), slice_of(name));
-    (void)snprintf(bucket->scope, sizeof(bucket->scope), "%s/%s",
-        UPSTREAM_POOL, name);
+    (void)snprintf(
+        bucket->scope, sizeof(bucket->scope), "%s/%s", UPSTREAM_POOL, name);
     breaker_init(&bucket->breaker);
     add_to_governor(worker, bucket);
     return bucket;

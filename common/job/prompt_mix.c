@@ -78,8 +78,8 @@ prompt_mix_decode(struct slice text, struct prompt_mix *mix)
 {
     memset(mix, 0, sizeof(*mix));
     for (size_t i = 0; i < PROMPT_KINDS; i++) {
-        if (text_parse_u64(slice_split(&text, ' '), INT64_MAX,
-                &mix->count[i]) != 0)
+        if (text_parse_u64(
+                slice_split(&text, ' '), INT64_MAX, &mix->count[i]) != 0)
             return -1;
     }
     mix->cached = slice_equal_text(text, "1");
@@ -109,8 +109,8 @@ prompt_rates_apply(
 }
 
 void
-prompt_rates_learn(struct prompt_rates *rates, const struct prompt_mix *mix,
-    double tokens)
+prompt_rates_learn(
+    struct prompt_rates *rates, const struct prompt_mix *mix, double tokens)
 {
     double error = tokens - prompt_rates_apply(rates, mix);
     double square = 0;

@@ -49,7 +49,7 @@ double prompt_rates_apply(
     const struct prompt_rates *rates, const struct prompt_mix *mix);
 /* A text of this mix was `tokens` long: moves the rates a little that way
  * (normalised least mean squares), within sane bounds. */
-void prompt_rates_learn(struct prompt_rates *rates,
-    const struct prompt_mix *mix, double tokens);
+void prompt_rates_learn(
+    struct prompt_rates *rates, const struct prompt_mix *mix, double tokens);
 
 #endif

@@ -50,12 +50,7 @@ void queue_free(struct queue *queue);
 struct redis *queue_redis(struct queue *queue);
 
 /* What Claude limits per minute. */
-enum quota_kind {
-    QUOTA_REQUESTS,
-    QUOTA_INPUT,
-    QUOTA_OUTPUT,
-    QUOTA_KINDS
-};
+enum quota_kind { QUOTA_REQUESTS, QUOTA_INPUT, QUOTA_OUTPUT, QUOTA_KINDS };
 
 typedef void queue_on_status(void *arg, enum queue_status status);
 

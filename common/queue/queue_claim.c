@@ -212,8 +212,8 @@ say_quota(struct queue_args *args, const struct queue_quota *quota,
     memcpy(values, quota->rates.per, sizeof(quota->rates.per));
     values[PROMPT_KINDS] = quota->cached_share;
     for (size_t i = 0; i <= PROMPT_KINDS; i++) {
-        snprintf(words->numbers[i], sizeof(words->numbers[i]), "%.5f",
-            values[i]);
+        snprintf(
+            words->numbers[i], sizeof(words->numbers[i]), "%.5f", values[i]);
         queue_args_text(args, words->numbers[i]);
     }
     queue_args_int(args, quota->output_each);

@@ -108,8 +108,8 @@ do_claim(struct fixture *f, const char *consumer, const char *queue,
     unsigned count, bool suspect_ok)
 {
     (void)ASK(f,
-        queue_claim(
-            f->queue, consumer, queue, count, suspect_ok, NULL, on_claims, NULL));
+        queue_claim(f->queue, consumer, queue, count, suspect_ok, NULL,
+            on_claims, NULL));
     return got.count;
 }
 

@@ -24,8 +24,7 @@ governor_with(uint64_t requests, uint64_t input, uint64_t output)
 static struct queue_quota_report
 report(struct governor *governor, int64_t now_ms)
 {
-    static struct queue_quota_state state = {
-        .known = {false, false, false}};
+    static struct queue_quota_state state = {.known = {false, false, false}};
     struct queue_quota_report told;
 
     assert_true(governor_report(governor, now_ms, &told));
@@ -59,8 +58,8 @@ room(struct governor *governor, int64_t now_ms, unsigned want)
 }
 
 static void
-hear(struct governor *governor, int64_t now_ms, int64_t limit,
-    int64_t remaining)
+hear(
+    struct governor *governor, int64_t now_ms, int64_t limit, int64_t remaining)
 {
     struct governor_headers headers = governor_no_headers();
 

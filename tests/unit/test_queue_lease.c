@@ -357,7 +357,8 @@ jobs_of_a_lost_claim_come_back(void **state)
     for (int i = 0; i < 3; i++)
         do_submit(f, id[i]);
     kept = do_own(f, "w1", QUEUE_X, id[0]);
-    LOSE(queue_claim(f->queue, "w1", QUEUE_X, 2, false, NULL, on_claims_lost, NULL));
+    LOSE(queue_claim(
+        f->queue, "w1", QUEUE_X, 2, false, NULL, on_claims_lost, NULL));
     /* The server did it: they are pending for w1, which does not know. */
     assert_int_equal(fixture_int(f, "XPENDING {}q:standard:x w"), 3);
     /* The next claim hands them back first and then gets them. */
@@ -409,7 +410,8 @@ beat_brings_a_lost_claim_back_too(void **state)
     impatient();
     do_submit(f, id);
     assert_int_equal(do_beat(f, "w1", "w1"), QUEUE_OK);
-    LOSE(queue_claim(f->queue, "w1", QUEUE_X, 1, false, NULL, on_claims_lost, NULL));
+    LOSE(queue_claim(
+        f->queue, "w1", QUEUE_X, 1, false, NULL, on_claims_lost, NULL));
     assert_int_equal(do_beat(f, "w1", "w1"), QUEUE_OK);
     while (do_claim(f, "w2", QUEUE_X, 1, false) == 0)
         assert_true(clock_mono_ms() < until);
