@@ -6,6 +6,7 @@
 #include "common/service/config.h"
 #include "common/service/keys.h"
 #include "submitter/submit.h"
+#include "submitter/upload.h"
 
 #define STATS_EVERY_MS 1000
 /* Above this a body cannot be stored; config->max_body_bytes is at most
@@ -19,6 +20,21 @@ const struct http_route submitter_routes[] = {{.method = "POST",
                                                   .handle = submit_handle,
                                                   .on_body = submit_on_body,
                                                   .on_end = submit_on_end},
+    {.method = "POST",
+        .path = "/v1/messages/batches",
+        .scope = KEYS_SCOPE_SUBMIT,
+        .max_body = UPLOAD_CLAUDE_BYTES,
+        .handle = upload_handle_claude,
+        .on_body = upload_on_body,
+        .on_end = upload_on_end},
+    {.method = "POST",
+        .path = "/v1/batches",
+        .scope = KEYS_SCOPE_SUBMIT,
+        .flags = HTTP_ROUTE_ANY_TYPE,
+        .max_body = UPLOAD_NATIVE_BYTES,
+        .handle = upload_handle_native,
+        .on_body = upload_on_body,
+        .on_end = upload_on_end},
     {.method = NULL}};
 
 /* --- how full the queue is --- */
@@ -79,7 +95,7 @@ submitter_free(struct submitter *submitter)
     if (submitter == NULL)
         return;
     submit_close_links(submitter);
-    assert(submitter->submits == NULL);
+    assert(submitter->submits == NULL && submitter->uploads == NULL);
     event_free(submitter->stats_timer);
     memory_free(submitter);
 }

@@ -39,11 +39,16 @@
 
 /* Besides the service's own connection to Redis. */
 #define SUBMIT_LINKS 7
+/* For uploads: what a turn of Redis's loop, and so one write of its log to
+ * the disk, takes of them at most is 16 KB of each. */
+#define SUBMIT_BULK_LINKS 6
 
 struct submit_link {
     struct redis *redis;
     struct queue *queue;
 };
+
+struct upload;
 
 struct submitter {
     struct service *service;
@@ -55,6 +60,10 @@ struct submitter {
     struct admission_pace pace;
     struct submit *submits; /* all that are not freed */
     unsigned long_bodies;
+    /* Of uploads, so that no submit waits behind them. */
+    struct submit_link bulk[SUBMIT_BULK_LINKS];
+    struct upload *uploads; /* all that are not freed */
+    unsigned upload_count; /* that are not answered */
 };
 
 enum submit_state {
@@ -121,6 +130,9 @@ void submit_close_links(struct submitter *submitter);
 /* The one with the least to do that is ready, else the service's. */
 struct queue *submit_pick_queue(const struct submitter *submitter);
 
+/* The same among those of uploads. */
+struct queue *submit_pick_bulk_queue(const struct submitter *submitter);
+
 /* --- submit_queue.c --- */
 /* The body is complete and all parts are stored. */
 void submit_start_queue(struct submit *submit);
@@ -133,6 +145,14 @@ void submit_reply_error(struct submit *submit, unsigned status,
 void submit_refuse(struct submitter *owner, struct http_request *req,
     unsigned status, const char *reason, const char *message,
     unsigned retry_after_s);
+/* For metrics: jobs accepted, bytes of their requests, requests answered with
+ * what their Idempotency-Key had made, refused requests. */
+void submit_count_accepted(
+    struct submitter *owner, enum job_lane lane, uint64_t jobs);
+void submit_count_bytes(
+    struct submitter *owner, uint64_t sent_bytes, uint64_t stored_bytes);
+void submit_count_replayed(struct submitter *owner);
+void submit_count_rejected(struct submitter *owner, const char *reason);
 /* Whether the answers of this installation are the simulator's. */
 bool submit_is_simulated(const struct service *service);
 void submit_reply_job(struct submit *submit, const struct job_view *view);

@@ -1,6 +1,23 @@
+#include <limits.h>
+
 #include "common/net/redis.h"
 #include "common/service/config.h"
 #include "submitter/submit.h"
+
+static void
+open_link(struct submitter *submitter, const struct redis_options *options,
+    struct submit_link *link)
+{
+    link->redis = redis_new(submitter->service->base, options);
+    link->queue = queue_new(submitter->service->base, link->redis);
+}
+
+static void
+close_link(struct submit_link *link)
+{
+    queue_free(link->queue);
+    redis_free(link->redis);
+}
 
 void
 submit_open_links(struct submitter *submitter)
@@ -9,20 +26,19 @@ submit_open_links(struct submitter *submitter)
     struct redis_options options = {.url = config->redis_url,
         .password_file = config->redis_password_file,
         .quiet = true};
-    for (size_t i = 0; i < SUBMIT_LINKS; i++) {
-        struct submit_link *link = &submitter->links[i];
-        link->redis = redis_new(submitter->service->base, &options);
-        link->queue = queue_new(submitter->service->base, link->redis);
-    }
+    for (size_t i = 0; i < SUBMIT_LINKS; i++)
+        open_link(submitter, &options, &submitter->links[i]);
+    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++)
+        open_link(submitter, &options, &submitter->bulk[i]);
 }
 
 void
 submit_close_links(struct submitter *submitter)
 {
-    for (size_t i = 0; i < SUBMIT_LINKS; i++) {
-        queue_free(submitter->links[i].queue);
-        redis_free(submitter->links[i].redis);
-    }
+    for (size_t i = 0; i < SUBMIT_LINKS; i++)
+        close_link(&submitter->links[i]);
+    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++)
+        close_link(&submitter->bulk[i]);
 }
 
 struct queue *
@@ -40,4 +56,20 @@ submit_pick_queue(const struct submitter *submitter)
         }
     }
     return best;
+}
+
+struct queue *
+submit_pick_bulk_queue(const struct submitter *submitter)
+{
+    const struct submit_link *best = &submitter->bulk[0];
+    unsigned least = UINT_MAX;
+    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++) {
+        const struct submit_link *link = &submitter->bulk[i];
+        unsigned in_flight = redis_in_flight(link->redis);
+        if (in_flight < least && redis_get_state(link->redis) == REDIS_READY) {
+            best = link;
+            least = in_flight;
+        }
+    }
+    return best->queue;
 }

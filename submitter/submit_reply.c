@@ -35,13 +35,14 @@ error_type(unsigned status)
     case 429: return "rate_limit_error";
     case 410: return "not_found_error";
     case 400:
+    case 415:
     case 422: return "invalid_request_error";
     default: return "api_error";
     }
 }
 
-static void
-count_rejected(struct submitter *owner, const char *reason)
+void
+submit_count_rejected(struct submitter *owner, const char *reason)
 {
     const char *values[] = {reason};
     metrics_add(owner->service->metrics, &rejected, values, 1);
@@ -52,7 +53,7 @@ submit_refuse(struct submitter *owner, struct http_request *req,
     unsigned status, const char *reason, const char *message,
     unsigned retry_after_s)
 {
-    count_rejected(owner, reason);
+    submit_count_rejected(owner, reason);
     log_info("submit_rejected", LOG_INT("status", status),
         LOG_TEXT("reason", reason), LOG_TEXT("request", http_request_id(req)));
     http_reply_error(req, status, error_type(status), message, retry_after_s);
@@ -104,19 +105,40 @@ reply_view(struct submit *submit, const struct job_view *view)
     submit_end(submit);
 }
 
+void
+submit_count_accepted(
+    struct submitter *owner, enum job_lane lane, uint64_t jobs)
+{
+    const char *values[] = {job_lane_name(lane)};
+    metrics_add(owner->service->metrics, &submitted, values, (double)jobs);
+}
+
+void
+submit_count_bytes(
+    struct submitter *owner, uint64_t sent_bytes, uint64_t stored_bytes)
+{
+    static const char *const sent[] = {"sent"};
+    static const char *const stored[] = {"stored"};
+    struct metrics *metrics = owner->service->metrics;
+    metrics_add(metrics, &body_bytes, sent, (double)sent_bytes);
+    metrics_add(metrics, &body_bytes, stored, (double)stored_bytes);
+}
+
+void
+submit_count_replayed(struct submitter *owner)
+{
+    metrics_add(owner->service->metrics, &replayed, NULL, 1);
+}
+
 static void
 count_accepted(struct submit *submit)
 {
-    struct metrics *metrics = submit->owner->service->metrics;
     const struct job_meta *meta = &submit->meta;
-    const char *lane[] = {job_lane_name(meta->lane)};
-    static const char *const sent[] = {"sent"};
-    static const char *const stored[] = {"stored"};
-    metrics_add(metrics, &submitted, lane, 1);
-    metrics_add(metrics, &body_bytes, sent, (double)meta->body_bytes);
-    metrics_add(metrics, &body_bytes, stored, (double)meta->stored_bytes);
+    submit_count_accepted(submit->owner, meta->lane, 1);
+    submit_count_bytes(submit->owner, meta->body_bytes, meta->stored_bytes);
     log_debug("job_accepted", LOG_TEXT("job", submit->id),
-        LOG_TEXT("tenant", meta->tenant), LOG_TEXT("lane", lane[0]),
+        LOG_TEXT("tenant", meta->tenant),
+        LOG_TEXT("lane", job_lane_name(meta->lane)),
         LOG_TEXT("model", meta->model), LOG_INT("bytes", meta->body_bytes),
         LOG_INT("stored_bytes", meta->stored_bytes),
         LOG_INT("parts", meta->parts));
@@ -149,7 +171,7 @@ void
 submit_reply_job(struct submit *submit, const struct job_view *view)
 {
     if (submit->replayed)
-        metrics_add(submit->owner->service->metrics, &replayed, NULL, 1);
+        submit_count_replayed(submit->owner);
     else
         count_accepted(submit);
     reply_view(submit, view);

@@ -94,7 +94,9 @@ static void
 faults_of_the_envelope_are_named(void **state)
 {
     (void)state;
-    expect("", "400 the body is not a valid JSON object: byte 0: the document is empty");
+    expect("",
+        "400 the body is not a valid JSON object: byte 0: the document is "
+        "empty");
     expect("[]",
         "400 the body is not a valid JSON object: byte 0: an object was "
         "expected");
@@ -123,10 +125,12 @@ broken_json_is_told_with_its_byte(void **state)
         "400 the body is not a valid JSON object: byte 20: a comma or the "
         "closing bracket was expected");
     expect("{\"requests\":[{\"a\":1}]} x",
-        "400 the body is not a valid JSON object: byte 23: the document should have "
+        "400 the body is not a valid JSON object: byte 23: the document should "
+        "have "
         "ended here");
     expect("{\"requests\":[{\"a\":1}]",
-        "400 the body is not a valid JSON object: byte 21: the document ends too early");
+        "400 the body is not a valid JSON object: byte 21: the document ends "
+        "too early");
     expect("{\"requests\":[{},]}",
         "400 the body is not a valid JSON object: byte 16: a value was "
         "expected");
