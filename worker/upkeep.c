@@ -15,6 +15,7 @@
 #include "worker/flight.h"
 #include "worker/gauges.h"
 #include "worker/holds.h"
+#include "worker/keeper.h"
 #include "worker/lease.h"
 #include "worker/upstream.h"
 
@@ -28,6 +29,7 @@
 
 struct upkeep {
     struct worker *worker;
+    struct keeper *keeper;
     struct event *beat_timer;
     struct event *tick_timer;
     bool beaten;
@@ -404,6 +406,7 @@ on_tick_timer(evutil_socket_t fd, short what, void *arg)
     upkeep->ticks++;
     look_at_key(upkeep->worker);
     tick(upkeep);
+    keeper_tick(upkeep->keeper);
     if (upkeep->ticks % LOOK_EVERY_TICKS == 0)
         claim_wake_all(upkeep->worker);
     if (upkeep->ticks % CHORES_EVERY_TICKS == 0)
@@ -421,6 +424,8 @@ on_notice(void *arg, enum queue_notice notice)
         upkeep->tick_again = upkeep->ticking;
         tick(upkeep);
     }
+    if (notice == QUEUE_NOTICE_BATCH)
+        keeper_wake(upkeep->keeper);
     if (notice == QUEUE_NOTICE_ABORT || notice == QUEUE_NOTICE_GAP) {
         upkeep->beat_again = upkeep->beating;
         beat(upkeep);
@@ -448,6 +453,7 @@ upkeep_new(struct worker *worker)
     struct upkeep *upkeep = memory_zalloc(1, sizeof(*upkeep));
 
     upkeep->worker = worker;
+    upkeep->keeper = keeper_new(worker);
     upkeep->beat_timer = every(upkeep, LEASE_BEAT_MS, on_beat_timer);
     upkeep->tick_timer = every(upkeep, TICK_MS, on_tick_timer);
     queue_listen(worker->service->queue, on_notice, upkeep);
@@ -458,6 +464,7 @@ void
 upkeep_stop(struct upkeep *upkeep)
 {
     upkeep->left = true;
+    keeper_stop(upkeep->keeper);
     event_del(upkeep->beat_timer);
     event_del(upkeep->tick_timer);
 }
@@ -491,5 +498,6 @@ upkeep_free(struct upkeep *upkeep)
         return;
     event_free(upkeep->beat_timer);
     event_free(upkeep->tick_timer);
+    keeper_free(upkeep->keeper);
     memory_free(upkeep);
 }

@@ -118,6 +118,8 @@ on_notice(void *arg, struct slice message)
         queue->on_notice(queue->notice_arg, QUEUE_NOTICE_HOLD);
     else if (slice_equal_text(message, "abort"))
         queue->on_notice(queue->notice_arg, QUEUE_NOTICE_ABORT);
+    else if (slice_equal_text(message, "batch"))
+        queue->on_notice(queue->notice_arg, QUEUE_NOTICE_BATCH);
 }
 
 static void

@@ -325,6 +325,7 @@ enum queue_notice {
     QUEUE_NOTICE_WAKE,
     QUEUE_NOTICE_HOLD,
     QUEUE_NOTICE_ABORT,
+    QUEUE_NOTICE_BATCH, /* revealed or canceled: queue_bulk_advance */
     QUEUE_NOTICE_GAP
 };
 void queue_listen(struct queue *queue,

@@ -95,6 +95,7 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
 #define SQLITE_ROW_VERB "INSERT"
 #define SQLITE_ROW_CONFLICT "ON CONFLICT (id, generation) DO NOTHING"
 #endif
+/* What is replayed after the end of a batch runs outside of it. */
 #define SQLITE_ROW_INSERT \
     SQLITE_ROW_VERB \
     " INTO job (id, generation, state, version, tenant, lane, model, " \
@@ -104,7 +105,7 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "cost_usd_nanos, error, error_type, meta, idempotency_key, dead, " \
     "takeovers, listed, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " \
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM " \
-    "job AS newer WHERE newer.id = ?1 AND newer.generation > ?2), " /* What is replayed after the end runs outside of the batch. */ \
+    "job AS newer WHERE newer.id = ?1 AND newer.generation > ?2), " \
     "CASE WHEN ?27 IS NULL OR EXISTS (SELECT 1 FROM batch WHERE " \
     "uuid = ?27) THEN NULL ELSE ?27 END) " SQLITE_ROW_CONFLICT
 

@@ -17,4 +17,5 @@ if st ~= 'open' then return { 'ABSENT' } end
 local now = digits(clock_ms())
 call('HSET', key, 'st', 'canceling', 'cxl', now, 'cur', '0')
 call('ZADD', P .. 'batches:work', 'NX', now, uuid)
+call('PUBLISH', P .. 'notice', 'batch')
 return { 'OK' }

@@ -39,4 +39,5 @@ call('ZREM', P .. 'batches:staging', uuid)
 if idem ~= '' then
   call('SET', P .. 'bidem:' .. idem, uuid .. ' ' .. ARGV[4])
 end
+call('PUBLISH', P .. 'notice', 'batch')
 return { 'OK', uuid }
