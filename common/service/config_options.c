@@ -218,8 +218,9 @@ const struct config_option config_options[] = {
         COUNT, stream_above_tokens, "8192", 0, NO_LIMIT,
         "answers are streamed when max_tokens is at least this"),
     NUMBER_OPTION("max_answer", "LONGHAUL_MAX_ANSWER", BYTES,
-        max_answer_bytes, "32MiB", 64 * KIB, 512 * MIB,
-        "largest answer that is accepted"),
+        max_answer_bytes, "32MiB", 64 * KIB, 60 * MIB,
+        "largest answer that is accepted; up to 60 MiB, so that one that "
+        "the store does not take can be parked in Redis and read back"),
     NUMBER_OPTION("retry_base", "LONGHAUL_RETRY_BASE", DURATION,
         retry_base_ms, "1s", 1, HOUR,
         "the first retry waits up to this long, the next twice as long"),

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/net/redis_private.h"
 #include "common/service/config.h"
 
 static char directory[] = "/tmp/longhaul-config-XXXXXX";
@@ -204,6 +205,20 @@ names_what_is_unknown_and_suggests(void **state)
     config_free(loads(path, "program"));
 }
 
+/* A parked answer comes back as one reply of Redis, with a line about the
+ * call. */
+static void
+the_largest_answer_can_be_read_back_from_redis(void **state)
+{
+    (void)state;
+    struct config *config = loads(NULL, "program --max-answer 60MiB");
+    assert_non_null(config);
+    assert_int_equal(config->max_answer_bytes, 60 << 20);
+    assert_true(config->max_answer_bytes + 65536 <= REDIS_REPLY_MAX_BYTES);
+    config_free(config);
+    refuses(NULL, "program --max-answer 62914561", "--max-answer: wanted is");
+}
+
 static void
 tells_all_errors_at_once(void **state)
 {
@@ -212,7 +227,7 @@ tells_all_errors_at_once(void **state)
         "retention = soon\nmax_body = 1\nsimulated = maybe\n"
         "base_url = ftp://x\nmodel = two words\n"
         "redis_url = http://x\nstore_url = mysql:x\n"
-        "listen = 8080\nmax_attempts = 101\n"
+        "listen = 8080\nmax_attempts = 101\nmax_answer = 61MiB\n"
         "public_url = https://x/\n");
     refuses(path, "program --limit-rpm -1", "retention: wanted is a dur");
     static const char *const messages[] = {
@@ -221,6 +236,7 @@ tells_all_errors_at_once(void **state)
         "redis_url: wanted is redis://", "store_url: wanted is sqlite:PATH",
         "listen: wanted is ADDRESS:PORT",
         "max_attempts: wanted is between 1 and 100",
+        "max_answer: wanted is between 65536 and 62914560",
         "public_url: wanted is an address without a slash",
         "--limit-rpm: wanted is a whole number"};
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
