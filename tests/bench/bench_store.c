@@ -2,9 +2,11 @@
  * Speed of the result store: rows committed a second with 256 at a time in
  * flight, as a ratio to a bare loop that puts the same bytes into one table
  * of a SQLite file with the same settings, 64 rows a transaction. Medians of
- * three runs. Then how long lists take on what is there.
+ * three runs. Then how long lists take on what is there: the mean and the
+ * slowest but one of a hundred pages, each from another place.
  *
  * usage: bench_store [ROWS] [FOLDER]
+ *        bench_store lists [ROWS] [FOLDER]    lists alone, small answers
  */
 
 #include <sqlite3.h>
@@ -20,8 +22,11 @@
 #define IN_FLIGHT 256
 #define BARE_GROUP 64
 #define ANSWER_BYTES 2000
+#define FIRST_MS INT64_C(1795186700000)
+#define PAGES 100
 
 static char answer[ANSWER_BYTES];
+static size_t answer_bytes = ANSWER_BYTES;
 static struct event_base *base;
 
 static void
@@ -35,11 +40,12 @@ static void
 make_result(struct job_result *result, unsigned number)
 {
     memset(result, 0, sizeof(*result));
-    snprintf(result->id, sizeof(result->id),
-        "job_0199f6a2-%04x-7000-8000-%012x", number >> 12, number);
+    int64_t created_ms = FIRST_MS + number;
+    snprintf(result->id, sizeof(result->id), "job_%08x-%04x-7000-8000-%012x",
+        (unsigned)(created_ms >> 16), (unsigned)(created_ms & 0xffff), number);
     result->state = number % 50 == 0 ? JOB_FAILED : JOB_SUCCEEDED;
     result->version = 4;
-    result->finished_ms = 1795186800000 + number;
+    result->finished_ms = FIRST_MS + 100000 + number;
     result->attempts = 1;
     result->usage = (struct job_usage){1200, 400, 0, 0, 0};
     memcpy(result->model, "claude-opus-5-5", 16);
@@ -48,8 +54,9 @@ make_result(struct job_result *result, unsigned number)
     memcpy(result->meta.bucket, "opus-5-5", 9);
     snprintf(result->meta.tenant, sizeof(result->meta.tenant), "tenant%u",
         number % 7);
-    result->meta.lane = JOB_LANE_STANDARD;
-    result->meta.created_ms = 1795186700000 + number;
+    result->meta.lane =
+        number % 5000 == 0 ? JOB_LANE_INTERACTIVE : JOB_LANE_STANDARD;
+    result->meta.created_ms = created_ms;
     if (result->state == JOB_FAILED) {
         memcpy(result->error.class_name, "bad_request", 12);
         memcpy(result->error.type, "invalid_request_error", 22);
@@ -86,7 +93,7 @@ commit_rows(struct store *store, unsigned rows)
             event_base_loop(base, EVLOOP_ONCE);
         make_result(&result, i);
         latency_us[i] = clock_mono_us();
-        store_commit(store, &result, slice_make(answer, ANSWER_BYTES),
+        store_commit(store, &result, slice_make(answer, answer_bytes),
             SLICE_NULL, on_committed, &latency_us[i]);
     }
     while (committed < rows)
@@ -146,6 +153,7 @@ insert_rows(const char *path, unsigned rows)
 /* ---- lists ---- */
 
 static bool listed;
+static unsigned busy; /* took too long and was given up */
 
 static void
 on_rows(void *arg, enum store_status status, const struct job_result *rows,
@@ -154,42 +162,12 @@ on_rows(void *arg, enum store_status status, const struct job_result *rows,
     (void)arg;
     (void)rows;
     (void)count;
-    if (status != STORE_OK)
+    if (status == STORE_BUSY)
+        busy++;
+    else if (status != STORE_OK)
         fail("a list failed");
     listed = true;
 }
-
-static double
-time_list(struct store *store, const struct store_filter *filter)
-{
-    int64_t start_us = clock_mono_us();
-    for (int i = 0; i < 20; i++) {
-        listed = false;
-        store_list(store, filter, NULL, 50, on_rows, NULL);
-        while (!listed)
-            event_base_loop(base, EVLOOP_ONCE);
-    }
-    return (double)(clock_mono_us() - start_us) / 20e3;
-}
-
-static void
-print_lists(struct store *store)
-{
-    static const struct {
-        const char *name;
-        struct store_filter filter;
-    } rows[] = {{"list: newest 50", {.has_state = false}},
-        {"list: failed", {.has_state = true, .state = JOB_FAILED}},
-        {"list: one tenant", {.tenant = "tenant3"}},
-        {"list: a rare tag", {.tag = "rare"}},
-        {"list: an error type", {.error_type = "invalid_request_error"}},
-        {"list: nothing passes", {.tenant = "nobody"}}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        printf("%-28s %9.2f ms\n", rows[i].name,
-            time_list(store, &rows[i].filter));
-}
-
-/* ---- all ---- */
 
 static int
 by_value(const void *a, const void *b)
@@ -199,6 +177,62 @@ by_value(const void *a, const void *b)
 
     return (*x > *y) - (*x < *y);
 }
+
+/* Pages of 50 from everywhere, the newest first. */
+static void
+time_list(struct store *store, const char *name,
+    const struct store_filter *filter, unsigned rows)
+{
+    int64_t took_us[PAGES];
+    int64_t all_us = 0;
+    for (unsigned i = 0; i < PAGES; i++) {
+        struct job_result from;
+        make_result(&from, rows - rows / PAGES * i);
+        int64_t start_us = clock_mono_us();
+        listed = false;
+        store_list(store, filter, from.id, 50, on_rows, NULL);
+        while (!listed)
+            event_base_loop(base, EVLOOP_ONCE);
+        took_us[i] = clock_mono_us() - start_us;
+        all_us += took_us[i];
+    }
+    qsort(took_us, PAGES, sizeof(took_us[0]), by_value);
+    printf("%-28s %9.2f ms, p99 %.2f ms", name, (double)all_us / PAGES / 1e3,
+        (double)took_us[PAGES - 2] / 1e3);
+    if (busy > 0)
+        printf(", %u given up", busy);
+    printf("\n");
+    busy = 0;
+}
+
+static void
+print_lists(struct store *store, unsigned rows)
+{
+    const struct {
+        const char *name;
+        struct store_filter filter;
+    } lists[] = {{"list: newest 50", {.has_state = false}},
+        {"list: failed", {.has_state = true, .state = JOB_FAILED}},
+        {"list: canceled (none)", {.has_state = true, .state = JOB_CANCELED}},
+        {"list: succeeded", {.has_state = true, .state = JOB_SUCCEEDED}},
+        {"list: one tenant", {.tenant = "tenant3"}},
+        {"list: a tenant's failed",
+            {.tenant = "tenant3", .has_state = true, .state = JOB_FAILED}},
+        {"list: a rare tag", {.tag = "rare"}},
+        {"list: a model", {.model = "claude-opus-5-5"}},
+        {"list: a model (none)", {.model = "claude-x"}},
+        {"list: a lane", {.lane = "standard"}},
+        {"list: a rare lane", {.lane = "interactive"}},
+        {"list: a lane (none)", {.lane = "bulk"}},
+        {"list: an error type", {.error_type = "invalid_request_error"}},
+        {"list: created_before", {.before_ms = FIRST_MS + rows / 2}},
+        {"list: created_after", {.after_ms = FIRST_MS + rows / 2}},
+        {"list: a tenant (none)", {.tenant = "nobody"}}};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        time_list(store, lists[i].name, &lists[i].filter, rows);
+}
+
+/* ---- all ---- */
 
 static void
 remove_files(const char *path)
@@ -237,8 +271,24 @@ run_once(const char *path, unsigned rows, bool last, int64_t *store_rate,
         store_get_stats(store, &stats);
         printf("%-28s %9.1f rows\n", "mean group",
             (double)stats.rows / (double)stats.commits);
-        print_lists(store);
+        print_lists(store, rows);
     }
+    store_close(store);
+    remove_files(path);
+}
+
+static void
+run_lists(const char *path, unsigned rows)
+{
+    char error[512], url[400];
+    snprintf(url, sizeof(url), "sqlite:%s", path);
+    struct store *store =
+        store_open(base, url, STORE_READ | STORE_WRITE, error, sizeof(error));
+    if (store == NULL)
+        fail(error);
+    answer_bytes = 100;
+    printf("%-28s %9.0f rows/s\n", "store", commit_rows(store, rows));
+    print_lists(store, rows);
     store_close(store);
     remove_files(path);
 }
@@ -246,6 +296,9 @@ run_once(const char *path, unsigned rows, bool last, int64_t *store_rate,
 int
 main(int argc, char **argv)
 {
+    bool lists = argc > 1 && strcmp(argv[1], "lists") == 0;
+    argc -= lists;
+    argv += lists;
     unsigned rows = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 20000;
     char folder[300], path[350];
     int64_t store_rate[RUNS], bare_rate[RUNS];
@@ -258,6 +311,11 @@ main(int argc, char **argv)
         answer[i] = (char)('a' + i * i % 23);
     base = event_base_new();
     latency_us = memory_zalloc(rows, sizeof(*latency_us));
+    if (lists) {
+        run_lists(path, rows);
+        rmdir(folder);
+        return 0;
+    }
     for (int i = 0; i < RUNS; i++)
         run_once(path, rows, i == RUNS - 1, &store_rate[i], &bare_rate[i]);
     int64_t store_median = median(store_rate), bare_median = median(bare_rate);
