@@ -10,7 +10,7 @@
  * together from constants only; values are always bound.
  */
 
-#define MAX_VALUES 12
+#define MAX_VALUES 14
 /* An id is made within a day of its job's created_ms, so a span of time is
  * also a span of ids. */
 #define ID_SLACK_MS (INT64_C(86400) * 1000)
@@ -24,6 +24,7 @@ struct query {
     } values[MAX_VALUES];
     char from_id[ID_SIZE];
     char until_id[ID_SIZE];
+    char batch_id[ID_SIZE];
 };
 
 static void
@@ -54,9 +55,20 @@ id_bound(char out[ID_SIZE], int64_t wall_ms)
     return out;
 }
 
+/* The smallest id of an item of a batch: they all have its 48 bits of time,
+ * so the index of ids leads to them, in order. */
+static const char *
+batch_bound(char out[ID_SIZE], const char *uuid)
+{
+    snprintf(out, ID_SIZE, JOB_ID_PREFIX "%.13s", uuid);
+    return out;
+}
+
 static const char *
 pick_source(const struct store_filter *filter)
 {
+    if (filter->batch != NULL)
+        return "job AS j INDEXED BY job_key";
     if (filter->error_type != NULL)
         return "job AS j INDEXED BY job_error_type";
     if (filter->has_state && filter->state != JOB_SUCCEEDED)
@@ -83,6 +95,10 @@ put_filters(
     where_text(query, " AND j.model = ?", filter->model);
     where_text(query, " AND j.lane = ?", filter->lane);
     where_text(query, " AND j.error_type = ?", filter->error_type);
+    where_text(query, " AND j.batch = ?", filter->batch);
+    if (filter->batch != NULL)
+        where_text(query, by_tag ? " AND t.id >= ?" : " AND j.id >= ?",
+            batch_bound(query->batch_id, filter->batch));
     where_number(query, " AND j.created_ms >= ?", filter->after_ms);
     where_number(query, " AND j.created_ms < ?", filter->before_ms);
     if (filter->after_ms > 0)

@@ -15,6 +15,8 @@
 
 /* Nothing beside the seconds that an answer of Claude's takes. */
 #define LINGER_US 2000
+/* Of 19. */
+#define BULK_NICE 10
 
 struct store {
     const struct store_ops *ops;
@@ -24,6 +26,8 @@ struct store {
     void *reader;
     struct store_lane *write_lane;
     struct store_lane *read_lane;
+    void *bulk_reader; /* with its lane from the first bulk read on */
+    struct store_lane *bulk_lane;
     int wake_fd;
     struct event *on_wake;
     bool closing;
@@ -98,6 +102,14 @@ run_reads(void *arg, struct store_work **group, size_t count)
     struct store *store = arg;
     for (size_t i = 0; i < count; i++)
         store->ops->read(store->reader, group[i]);
+}
+
+static void
+run_bulk_reads(void *arg, struct store_work **group, size_t count)
+{
+    struct store *store = arg;
+    for (size_t i = 0; i < count; i++)
+        store->ops->read(store->bulk_reader, group[i]);
 }
 
 /* ---- on the loop ---- */
@@ -223,6 +235,8 @@ free_store(struct store *store)
         store->ops->close_writer(store->writer);
     if (store->reader != NULL)
         store->ops->close_reader(store->reader);
+    if (store->bulk_reader != NULL)
+        store->ops->close_reader(store->bulk_reader);
     pthread_mutex_destroy(&store->lock);
     memory_free(store->where);
     memory_free(store);
@@ -261,6 +275,7 @@ store_close(struct store *store)
     store->closing = true;
     store_lane_stop(store->write_lane);
     store_lane_stop(store->read_lane);
+    store_lane_stop(store->bulk_lane);
     while (dispatch(store))
         ;
     event_free(store->on_wake);
@@ -310,6 +325,30 @@ void
 store_hand_to_reader(struct store *store, struct store_work *work)
 {
     hand_over(store, store->read_lane, work);
+}
+
+/*
+ * Downloads have a thread and a connection of their own, at a lower priority:
+ * a poll would otherwise wait behind each of their slices. Most processes
+ * never need it, so it comes with the first one.
+ */
+void
+store_hand_to_bulk_reader(struct store *store, struct store_work *work)
+{
+    const struct store_lane_work reads = {.arg = store,
+        .run = run_bulk_reads,
+        .done = on_done,
+        .done_arg = store,
+        .max_group = 1,
+        .nice = BULK_NICE};
+    char error[256];
+    if (store->bulk_lane == NULL && !store->closing) {
+        store->bulk_reader =
+            store->ops->open_reader(store->where, error, sizeof(error));
+        if (store->bulk_reader != NULL)
+            store->bulk_lane = store_lane_start(&reads);
+    }
+    hand_over(store, store->bulk_lane, work);
 }
 
 static char *
@@ -405,6 +444,7 @@ store_list(struct store *store, const struct store_filter *filter,
     list->filter.lane = dup_filter(filter->lane);
     list->filter.tag = dup_filter(filter->tag);
     list->filter.error_type = dup_filter(filter->error_type);
+    list->filter.batch = dup_filter(filter->batch);
     (void)text_copy(list->before, sizeof(list->before), slice_of(before));
     list->limit = limit > 1000 ? 1000 : limit;
     work->list = list;

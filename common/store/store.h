@@ -4,8 +4,9 @@
 /*
  * store: the terminal half of every job: rows (id, generation) with the
  * answer, and for dead letters the request. Asynchronous: work is done on
- * the store's own threads (one committer, one reader) and callbacks run on
- * the event loop, exactly once, never before the call returned.
+ * the store's own threads (one committer, one reader, one more for downloads)
+ * and callbacks run on the event loop, exactly once, never before the call
+ * returned.
  *
  * Promises: a commit is durable when its callback says so (SQLite: WAL,
  * synchronous=FULL, group commit); the first terminal row of a generation
@@ -88,6 +89,7 @@ struct store_filter {
     const char *lane;
     const char *tag;
     const char *error_type; /* Claude's, or our class when there was none */
+    const char *batch; /* the uuid of a batch */
     int64_t after_ms; /* created at or after; 0: any */
     int64_t before_ms; /* created before; 0: any */
 };

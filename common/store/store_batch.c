@@ -134,7 +134,7 @@ store_batch_rows(struct store *store, const struct store_batch_query *query,
     if (query->limit > ROWS_MAX)
         work->batch->query.limit = ROWS_MAX;
     work->call.on_batch_rows = on_rows;
-    store_hand_to_reader(store, work);
+    store_hand_to_bulk_reader(store, work);
 }
 
 void

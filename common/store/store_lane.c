@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define IDLE_SECONDS 1
@@ -73,6 +74,9 @@ lane_main(void *arg)
     struct store_work *group[STORE_GROUP_ROWS];
     bool idle_due = false;
     size_t count = 0;
+    /* On Linux this is the thread's own; where it fails nothing is lost. */
+    if (lane->how.nice != 0)
+        (void)setpriority(PRIO_PROCESS, 0, lane->how.nice);
     for (;;) {
         pthread_mutex_lock(&lane->lock);
         bool woken = wait_for_work(lane, idle_due);

@@ -25,6 +25,7 @@ struct store_lane_work {
     /* How long to wait for more before a group, if the last one had more than
      * one item; microseconds, 0: not at all. */
     unsigned linger_us;
+    int nice; /* of the thread beside the process's others; 0: the same */
 };
 
 struct store_lane;

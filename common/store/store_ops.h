@@ -3,10 +3,10 @@
 
 /*
  * store_ops: what a result store must be able to do, for common/store only.
- * A back end works synchronously, on two threads that store.c owns: one
- * calls `write`, the other `read`. It is handed store_work items, the whole
- * of a request and its reply; who asked and which callback is due is no
- * business of the back end's.
+ * A back end works synchronously, on threads that store.c owns: one calls
+ * `write`, others `read`, each with a reader of its own. It is handed
+ * store_work items, the whole of a request and its reply; who asked and which
+ * callback is due is no business of the back end's.
  */
 
 #include "common/store/store.h"
@@ -65,6 +65,8 @@ void store_batch_work_reset_reply(struct store_batch_work *batch);
 void store_batch_call_back(struct store_work *work);
 void store_hand_to_writer(struct store *store, struct store_work *work);
 void store_hand_to_reader(struct store *store, struct store_work *work);
+/* For what reads much. */
+void store_hand_to_bulk_reader(struct store *store, struct store_work *work);
 
 /* One request and its reply. Everything in it is its own. */
 struct store_work {

@@ -18,7 +18,8 @@ free_list(struct store_list_query *list)
     if (list == NULL)
         return;
     const char *const owned[] = {list->filter.tenant, list->filter.model,
-        list->filter.lane, list->filter.tag, list->filter.error_type};
+        list->filter.lane, list->filter.tag, list->filter.error_type,
+        list->filter.batch};
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
         /* The filter's texts are const for its users; these are copies. */
         char *text;

@@ -10,6 +10,8 @@
 #include "tests/unit/store_fixture.h"
 
 #define JOBS 600
+/* With the time that the fixture's ids have. */
+#define BATCH "00000000-0001-7abc-8000-000000000001"
 
 /* Lists against a model: all jobs in memory, filtered by the words of
  * store.h. */
@@ -40,6 +42,8 @@ make_job(unsigned i, struct job_result *job)
     snprintf(job->model, sizeof(job->model), "%s", models[i / 7 % 3]);
     if (job->state == JOB_FAILED && i % 2 == 0)
         strcpy(job->error.type, ""); /* then the class stands in */
+    if (i % 5 == 1)
+        strcpy(job->meta.batch, BATCH);
     job->meta.tag_count = i % 3;
     for (unsigned t = 0; t < job->meta.tag_count; t++)
         snprintf(job->meta.tags[t], sizeof(job->meta.tags[t]), "tag%u",
@@ -100,7 +104,7 @@ passes(const struct store_filter *filter, const struct job_result *job)
     return (!filter->has_state || filter->state == job->state) &&
         is(filter->tenant, job->meta.tenant) && is(filter->model, job->model) &&
         is(filter->lane, job_lane_name(job->meta.lane)) &&
-        is(filter->error_type, type) &&
+        is(filter->error_type, type) && is(filter->batch, job->meta.batch) &&
         (filter->tag == NULL || has_tag(job, filter->tag)) &&
         (filter->after_ms == 0 || job->meta.created_ms >= filter->after_ms) &&
         (filter->before_ms == 0 || job->meta.created_ms < filter->before_ms);
@@ -153,7 +157,7 @@ every_combination_of_filters_agrees_with_the_model(void **state)
 {
     (void)state;
     unsigned found = 0;
-    for (unsigned bits = 0; bits < 256; bits++) {
+    for (unsigned bits = 0; bits < 512; bits++) {
         struct store_filter filter = {.has_state = (bits & 1) != 0,
             .state = (bits & 32) != 0 ? JOB_FAILED : JOB_SUCCEEDED,
             .tenant = (bits & 2) != 0 ? "t2" : NULL,
@@ -162,7 +166,8 @@ every_combination_of_filters_agrees_with_the_model(void **state)
             .tag = (bits & 16) != 0 ? "tag1" : NULL,
             .error_type = (bits & 32) != 0 ? "bad_request" : NULL,
             .after_ms = (bits & 64) != 0 ? jobs[100].meta.created_ms : 0,
-            .before_ms = (bits & 128) != 0 ? jobs[500].meta.created_ms : 0};
+            .before_ms = (bits & 128) != 0 ? jobs[500].meta.created_ms : 0,
+            .batch = (bits & 256) != 0 ? BATCH : NULL};
         found += check(&filter, 40);
     }
     assert_true(found > 4000);
@@ -179,6 +184,20 @@ times_are_from_and_before(void **state)
     assert_int_equal(check(&none, 10), 0);
     struct store_filter early = {.before_ms = 1};
     assert_int_equal(check(&early, 10), 0);
+}
+
+static void
+a_batch_is_all_its_jobs_and_no_others(void **state)
+{
+    (void)state;
+    struct store_filter batch = {.batch = BATCH};
+    assert_true(check(&batch, 9) > 100);
+    /* One of the same millisecond, and one of another. */
+    struct store_filter other = {
+        .batch = "00000000-0001-7abc-8000-000000000002"};
+    assert_int_equal(check(&other, 9), 0);
+    other.batch = "00000000-0002-7abc-8000-000000000001";
+    assert_int_equal(check(&other, 9), 0);
 }
 
 static void
@@ -224,6 +243,7 @@ main(void)
         cmocka_unit_test(lists_everything_newest_first_in_pages),
         cmocka_unit_test(every_combination_of_filters_agrees_with_the_model),
         cmocka_unit_test(times_are_from_and_before),
+        cmocka_unit_test(a_batch_is_all_its_jobs_and_no_others),
         cmocka_unit_test(odd_filters_are_only_texts),
         cmocka_unit_test(listed_rows_carry_their_members),
     };
