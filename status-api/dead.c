@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 
 const char *const dead_params[] = {"fingerprint", "error_type", "class",
-    "model", "lane", "tenant", "status", "limit", "after", NULL};
+    "model", "lane", "tenant", "batch", "status", "limit", "after", NULL};
 
 /* The text members: the names of parameters and of the JSON filter. */
 static const struct field {
@@ -55,6 +55,15 @@ set_text(struct dead_filter *filter, const struct field *field,
 }
 
 static int
+set_batch(struct dead_filter *filter, struct slice id, char *error, size_t size)
+{
+    if (batch_id_parse(id, filter->batch) == 0)
+        return 0;
+    snprintf(error, size, "batch is not the id of a batch");
+    return -1;
+}
+
+static int
 set_status(
     struct dead_filter *filter, json_int_t status, char *error, size_t size)
 {
@@ -78,7 +87,10 @@ dead_filter_from_params(const struct params *params, struct dead_filter *filter,
             set_text(filter, &fields[i], slice_of(value), error, size) != 0)
             return -1;
     }
-    if (params_number(params, "status", 100, 599, 0, &status, error, size) != 0)
+    const char *batch = params_get(params, "batch");
+    if (params_number(params, "status", 100, 599, 0, &status, error, size) !=
+            0 ||
+        (batch != NULL && set_batch(filter, slice_of(batch), error, size) != 0))
         return -1;
     filter->status = (unsigned)status;
     return 0;
@@ -98,6 +110,9 @@ set_member(struct dead_filter *filter, const char *key, const json_t *value,
         snprintf(error, size, "filter.%s must be a text", key);
         return -1;
     }
+    if (strcmp(key, "batch") == 0)
+        return set_batch(
+            filter, slice_of(json_string_value(value)), error, size);
     if (strcmp(key, "status") == 0 && json_is_integer(value))
         return set_status(filter, json_integer_value(value), error, size);
     if (strcmp(key, "status") == 0) {
@@ -150,6 +165,11 @@ dead_filter_encode(const struct dead_filter *filter, struct buffer *out)
             continue;
         buffer_printf(out, "%s\"%s\":", comma, fields[i].name);
         buffer_append_json(out, slice_of(value));
+        comma = ",";
+    }
+    if (filter->batch[0] != '\0') {
+        buffer_printf(
+            out, "%s\"batch\":\"" BATCH_PREFIX "%s\"", comma, filter->batch);
         comma = ",";
     }
     if (filter->status != 0)

@@ -9,9 +9,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "common/job/batch.h"
 #include "common/net/http_server.h"
 #include "common/queue/queue.h"
 #include "status-api/params.h"
+
+struct status;
 
 /* "" and 0: any. */
 struct dead_filter {
@@ -22,6 +25,8 @@ struct dead_filter {
     char lane[16];
     char tenant[JOB_TENANT_MAX + 1];
     unsigned status; /* HTTP status of Claude's answer */
+    /* The UUID of a batch: its letters are found by the store's rows. */
+    char batch[BATCH_UUID_SIZE];
 };
 
 /* The parameters of GET /v1/dead-letters: the filter's, limit and after. */
@@ -36,6 +41,18 @@ int dead_filter_from_json(const json_t *object, struct dead_filter *filter,
 void dead_filter_encode(const struct dead_filter *filter, struct buffer *out);
 bool dead_filter_matches(
     const struct dead_filter *filter, const struct queue_dead *dead);
+/*
+ * Dead letters as queue_dead_list() gives them. With filter->batch they are
+ * those of the batch, in order of their rows, and the `entry` of each is
+ * made from its row. The other members of the filter are the caller's to
+ * look at.
+ */
+int dead_read(struct status *status, const struct dead_filter *filter,
+    const char *after, const char *until, unsigned limit,
+    void (*on_dead)(void *arg, enum queue_status status,
+        const struct queue_dead *dead, size_t count),
+    void *arg) MUST_CHECK;
+
 /* Whether this is the id of a stream entry: "MS-SEQ". */
 bool dead_entry_is_valid(struct slice entry);
 

@@ -127,7 +127,7 @@ list_on(struct dead_call *dead)
         open && dead->limit < EXAMINE_PAGE ? dead->limit + 1 : EXAMINE_PAGE;
     if (dead->call.req == NULL)
         dead_free(dead);
-    else if (queue_dead_list(dead->call.status->service->queue,
+    else if (dead_read(dead->call.status, &dead->filter,
                  dead->after[0] != '\0' ? dead->after : NULL, NULL, dead->asked,
                  on_list, dead) != 0)
         give_up(dead);

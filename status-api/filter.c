@@ -11,7 +11,8 @@
 #define ID_MS_MAX ((INT64_C(1) << 48) - 1)
 
 const char *const filter_names[] = {"status", "lane", "model", "tag", "tenant",
-    "error_type", "created_after", "created_before", "limit", "after_id", NULL};
+    "error_type", "batch", "created_after", "created_before", "limit",
+    "after_id", NULL};
 
 static int
 parse_states(const char *text, unsigned *states, char *error, size_t size)
@@ -64,6 +65,29 @@ parse_place(const struct params *params, struct filter *filter, char *error,
     return 0;
 }
 
+/* The ids of its items begin with its 48 bits of time: a span of ids, and
+ * little else in it. */
+#define BATCH_TIME_LEN 13
+
+static int
+parse_batch(const struct params *params, struct filter *filter, char *error,
+    size_t size)
+{
+    char bound[ID_SIZE];
+    const char *batch = params_get(params, "batch");
+    if (batch == NULL)
+        return 0;
+    if (batch_id_parse(slice_of(batch), filter->batch) != 0) {
+        snprintf(error, size, "batch is not the id of a batch");
+        return -1;
+    }
+    snprintf(bound, sizeof(bound), JOB_ID_PREFIX "%.13s-7fff-bfff-ffffffffffff",
+        filter->batch);
+    if (filter->before_id[0] == '\0' || strcmp(bound, filter->before_id) < 0)
+        text_copy(filter->before_id, ID_SIZE, slice_of(bound));
+    return 0;
+}
+
 static int
 parse_whose(const struct params *params, const char *only_tenant,
     struct filter *filter, char *error, size_t size)
@@ -107,7 +131,9 @@ filter_parse(const struct params *params, const char *only_tenant,
         parse_whose(params, only_tenant, filter, error, size) != 0)
         return -1;
     filter->limit = (unsigned)limit;
-    return parse_place(params, filter, error, size);
+    if (parse_place(params, filter, error, size) != 0)
+        return -1;
+    return parse_batch(params, filter, error, size);
 }
 
 static bool
@@ -136,6 +162,7 @@ filter_matches(const struct filter *filter, const struct job_view *view)
         fits(filter->lane, job_lane_name(meta->lane)) &&
         fits(filter->model, meta->model) &&
         fits(filter->tenant, meta->tenant) && fits(filter->error_type, type) &&
+        (filter->batch[0] == '\0' || strcmp(filter->batch, meta->batch) == 0) &&
         (filter->tag == NULL || has_tag(meta, filter->tag)) &&
         (filter->after_ms == 0 || meta->created_ms >= filter->after_ms) &&
         (filter->before_ms == 0 || meta->created_ms < filter->before_ms);
@@ -158,12 +185,16 @@ filter_is_open(const struct filter *filter)
 {
     return (filter->states & STATES_IN_FLIGHT) == STATES_IN_FLIGHT &&
         filter->lane == NULL && filter->model == NULL && filter->tag == NULL &&
-        filter->tenant == NULL && filter->error_type == NULL;
+        filter->tenant == NULL && filter->error_type == NULL &&
+        filter->batch[0] == '\0';
 }
 
 bool
 filter_is_past(const struct filter *filter, const char *id)
 {
+    if (filter->batch[0] != '\0' &&
+        strncmp(id + strlen(JOB_ID_PREFIX), filter->batch, BATCH_TIME_LEN) < 0)
+        return true;
     return filter->after_ms != 0 && id_is_valid(slice_of(id), JOB_ID_PREFIX) &&
         id_wall_ms(slice_of(id)) < filter->after_ms - FILTER_SLACK_MS;
 }
@@ -177,6 +208,7 @@ filter_for_store(const struct filter *filter, struct store_filter *out)
     out->lane = filter->lane;
     out->tag = filter->tag;
     out->error_type = filter->error_type;
+    out->batch = filter->batch[0] != '\0' ? filter->batch : NULL;
     out->after_ms = filter->after_ms;
     out->before_ms = filter->before_ms;
 }

@@ -3,7 +3,7 @@
 
 /* filter: which jobs GET /v1/jobs shows. Pure. */
 
-#include "common/job/job.h"
+#include "common/job/batch.h"
 #include "common/store/store.h"
 #include "status-api/params.h"
 
@@ -25,6 +25,7 @@ struct filter {
     int64_t after_ms; /* 0: any */
     int64_t before_ms;
     unsigned limit;
+    char batch[BATCH_UUID_SIZE]; /* "": any; its items' ids share its time */
     char before_id[ID_SIZE]; /* ids are strictly below; "": from the newest */
 };
 

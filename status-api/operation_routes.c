@@ -219,32 +219,42 @@ count_on(struct create_call *create)
         memory_free(create);
         return;
     }
-    if (queue_dead_list(create->call.status->service->queue,
+    if (dead_read(create->call.status, &create->op.filter,
             create->cursor[0] != '\0' ? create->cursor : NULL, NULL, COUNT_PAGE,
             on_page, create) != 0)
         give_up(create);
 }
 
 void
-operations_handle_create(struct http_request *req, void *program)
+operations_create(
+    struct http_request *req, const struct operation_request *request)
 {
     struct create_call *create = memory_zalloc(1, sizeof(*create));
-    struct operation_request *request = &create->request;
-    char error[256];
-    (void)program;
     call_begin(&create->call, req);
-    if (operation_request_parse(
-            http_request_body(req), request, error, sizeof(error)) != 0) {
-        call_bad(&create->call, "%s", error);
-        memory_free(create);
-        return;
-    }
+    create->request = *request;
     create->op.action = request->action;
     create->op.filter = request->filter;
     create->op.rate = request->rate;
     create->op.limit = request->limit;
     create->began_ms = clock_mono_ms();
     count_on(create);
+}
+
+void
+operations_handle_create(struct http_request *req, void *program)
+{
+    struct call call;
+    struct operation_request request;
+    char error[256];
+    (void)program;
+    memset(&call, 0, sizeof(call));
+    if (operation_request_parse(
+            http_request_body(req), &request, error, sizeof(error)) != 0) {
+        call.req = req;
+        call_bad(&call, "%s", error);
+        return;
+    }
+    operations_create(req, &request);
 }
 
 /* --- reading and canceling ----------------------------------------------- */

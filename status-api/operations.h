@@ -29,6 +29,10 @@ void operations_adopt(struct operations *operations, const char *id);
 /* It was asked to be canceled: at once if it runs here. */
 void operations_cancel(struct operations *operations, const char *id);
 
+/* Answers the request with the operation, or its preview. */
+void operations_create(
+    struct http_request *req, const struct operation_request *request);
+
 /* Routes. */
 void operations_handle_create(struct http_request *req, void *program);
 void operations_handle_list(struct http_request *req, void *program);

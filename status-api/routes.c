@@ -3,6 +3,9 @@
 #include <assert.h>
 
 #include "embedded.h"
+#include "status-api/batch_pace.h"
+#include "status-api/batch_wait.h"
+#include "status-api/batches.h"
 #include "status-api/dead.h"
 #include "status-api/jobs.h"
 #include "status-api/numbers.h"
@@ -45,6 +48,30 @@ const struct http_route status_routes[] = {
         .path = "/v1/jobs/{id}",
         .scope = KEYS_SCOPE_SUBMIT,
         .handle = jobs_handle_delete},
+    GET("/v1/batches", KEYS_SCOPE_READ, batches_handle_list),
+    GET("/v1/batches/{id}", KEYS_SCOPE_READ, batches_handle_get),
+    GET("/v1/batches/{id}/results", KEYS_SCOPE_READ, batches_handle_results),
+    GET("/v1/batches/{id}/items", KEYS_SCOPE_READ, batches_handle_items),
+    GET("/v1/batches/{id}/errors", KEYS_SCOPE_READ, batches_handle_errors),
+    POST("/v1/batches/{id}/cancel", KEYS_SCOPE_SUBMIT, EMPTY_MAX,
+        batches_handle_cancel),
+    POST("/v1/batches/{id}/retry-failed", KEYS_SCOPE_OPERATE, EMPTY_MAX,
+        batches_handle_retry),
+    {.method = "DELETE",
+        .path = "/v1/batches/{id}",
+        .scope = KEYS_SCOPE_SUBMIT,
+        .handle = batches_handle_delete},
+    GET("/v1/messages/batches", KEYS_SCOPE_READ, message_batches_handle_list),
+    GET("/v1/messages/batches/{id}", KEYS_SCOPE_READ,
+        message_batches_handle_get),
+    GET("/v1/messages/batches/{id}/results", KEYS_SCOPE_READ,
+        message_batches_handle_results),
+    POST("/v1/messages/batches/{id}/cancel", KEYS_SCOPE_SUBMIT, EMPTY_MAX,
+        message_batches_handle_cancel),
+    {.method = "DELETE",
+        .path = "/v1/messages/batches/{id}",
+        .scope = KEYS_SCOPE_SUBMIT,
+        .handle = message_batches_handle_delete},
     GET("/v1/dead-letters", KEYS_SCOPE_OPERATE, dead_handle_list),
     GET("/v1/dead-letters/groups", KEYS_SCOPE_OPERATE, dead_handle_groups),
     GET("/v1/dead-letters/{id}", KEYS_SCOPE_OPERATE, dead_handle_show),
@@ -72,6 +99,7 @@ on_drain(void *arg)
 {
     struct status *status = arg;
     waiters_drain(status->waiters);
+    batch_waits_drain(status->batch_waits);
     operations_drain(status->operations);
 }
 
@@ -84,6 +112,8 @@ status_new(struct service *service)
     status->numbers = numbers_new(status);
     status->waiters = waiters_new(status);
     status->operations = operations_new(status);
+    status->pace = batch_pace_new();
+    status->batch_waits = batch_waits_new(status);
     service_on_drain(service, on_drain, status);
     service_on_scrape(service, gauges_set, status);
     return status;
@@ -94,6 +124,8 @@ status_free(struct status *status)
 {
     if (status == NULL)
         return;
+    batch_waits_free(status->batch_waits);
+    batch_pace_free(status->pace);
     operations_free(status->operations);
     waiters_free(status->waiters);
     numbers_free(status->numbers);

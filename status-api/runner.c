@@ -262,7 +262,7 @@ next_page(struct runner *runner)
 {
     const char *cursor = runner->op.cursor;
     runner->state = RUNNER_PAGING;
-    if (queue_dead_list(runner->status->service->queue,
+    if (dead_read(runner->status, &runner->op.filter,
             cursor[0] != '\0' ? cursor : NULL, runner->op.snapshot_until, PAGE,
             on_page, runner) != 0)
         trouble(runner);

@@ -17,12 +17,16 @@ struct numbers;
 struct params;
 struct waiters;
 struct operations;
+struct batch_pace;
+struct batch_waits;
 
 struct status {
     struct service *service;
     struct numbers *numbers;
     struct waiters *waiters;
     struct operations *operations;
+    struct batch_pace *pace;
+    struct batch_waits *batch_waits;
 };
 
 /* Whether what Redis says about ids can be believed: it is connected and is

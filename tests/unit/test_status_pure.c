@@ -66,6 +66,37 @@ filter_of(const char *query, struct params *params)
 }
 
 static void
+a_batch_becomes_the_span_of_its_ids(void **state)
+{
+    struct params params;
+    struct filter filter = filter_of(
+        "batch=msgbatch_0199f6a2-5c1e-7abc-9def-0123456789ab", &params);
+    struct job_meta meta = {.batch = "0199f6a2-5c1e-7abc-9def-0123456789ab"};
+    struct job_view view = {.meta = &meta};
+    (void)state;
+    assert_true(strcmp("job_0199f6a2-5c1e-7fff-bfff-fffffffffffe",
+                    filter.before_id) < 0);
+    assert_true(strcmp("job_0199f6a2-5c1f-7000-8000-000000000000",
+                    filter.before_id) > 0);
+    assert_false(
+        filter_is_past(&filter, "job_0199f6a2-5c1e-7000-8000-000000000000"));
+    assert_true(
+        filter_is_past(&filter, "job_0199f6a2-5c1d-7fff-bfff-ffffffffffff"));
+    assert_true(filter_matches(&filter, &view));
+    assert_false(filter_is_open(&filter));
+    meta.batch[0] = '\0';
+    assert_false(filter_matches(&filter, &view));
+    params_clear(&params);
+    /* A page further down goes on from its cursor. */
+    filter = filter_of("batch=batch_0199f6a2-5c1e-7abc-9def-0123456789ab&"
+                       "after_id=job_0199f6a2-5c1e-7abc-9def-0123456789ab",
+        &params);
+    assert_string_equal(
+        filter.before_id, "job_0199f6a2-5c1e-7abc-9def-0123456789ab");
+    params_clear(&params);
+}
+
+static void
 a_time_bound_becomes_an_id_to_start_from(void **state)
 {
     struct params params;
@@ -439,6 +470,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_decoded_and_bounded),
+        cmocka_unit_test(a_batch_becomes_the_span_of_its_ids),
         cmocka_unit_test(a_time_bound_becomes_an_id_to_start_from),
         cmocka_unit_test(states_decide_what_is_read),
         cmocka_unit_test(the_newest_generation_of_a_job_wins),
