@@ -82,6 +82,7 @@ run: deps-build ## Build, then serve on one machine: longhaul up $(ARGS)
 
 deps: ## Install what building, testing and linting need
 	@mk/deps.sh build test lint
+	@mk/npm.sh || true
 
 deps-%:
 	@mk/deps.sh $*
