@@ -331,7 +331,7 @@ flight_start(struct worker *worker, struct queue_claim *claim,
     if (flight->suspect)
         worker->suspects_held++;
     worker_flight_added(worker);
-    crash_point("flight.claimed");
+    crash_point_of("flight.claimed", flight->result.id);
     if (flight->bucket != NULL)
         governor_start(
             worker->governor, flight->bucket->scope, &flight->quota, claim);

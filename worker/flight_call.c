@@ -138,7 +138,7 @@ flight_call(struct flight *flight)
     flight_keep_probe(flight);
     flight->sent_ms = clock_wall_ms();
     flight_move(flight, FLIGHT_CALLING);
-    crash_point("call.before");
+    crash_point_of("call.before", flight->result.id);
     send_request(flight, stream,
         left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
     crash_point("call.started");

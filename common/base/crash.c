@@ -16,12 +16,14 @@ crash_setup(bool *listed)
 
 #else
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/text.h"
 
 #define NAME_MAX_BYTES 64
@@ -54,10 +56,10 @@ is_known(const char *name)
 }
 
 void
-crash_pass(const char *name, const char *suffix)
+crash_pass(const char *name, const char *suffix, const char *job)
 {
     char whole[NAME_MAX_BYTES];
-    char line[NAME_MAX_BYTES + 16];
+    char line[NAME_MAX_BYTES + 96];
 
     if (armed[0] == '\0')
         return;
@@ -65,8 +67,10 @@ crash_pass(const char *name, const char *suffix)
     if (strcmp(whole, armed) != 0 ||
         atomic_fetch_add(&passages, 1) + 1 != at_passage)
         return;
-    int len = snprintf(line, sizeof(line), "crash_point %s\n", whole);
-    (void)!write(STDERR_FILENO, line, (size_t)len);
+    int len = snprintf(line, sizeof(line), "crash_point %s %" PRId64 " %s\n",
+        whole, clock_wall_ms(), job);
+    if (len > 0 && (size_t)len < sizeof(line))
+        (void)!write(STDERR_FILENO, line, (size_t)len);
     (void)kill(getpid(), signal_number);
 }
 

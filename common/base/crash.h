@@ -12,7 +12,8 @@
  *   LONGHAUL_CRASH_AT=list            prints "NAME PROGRAM..." and ends
  *
  * The names are in crash_points.def. Before the signal one line "crash_point
- * NAME" goes to stderr.
+ * NAME MS [JOB]" goes to stderr: the wall clock, and whose turn it was where
+ * the place knows.
  */
 
 #include <stdbool.h>
@@ -31,12 +32,14 @@
 #endif
 
 #ifdef LONGHAUL_TEST
-#define crash_point(name) crash_pass(name, "")
+#define crash_point(name) crash_pass(name, "", "")
+#define crash_point_of(name, job) crash_pass(name, "", job)
 /* For names that are put together: crash_point_at(script, ".before"). */
-#define crash_point_at(name, suffix) crash_pass(name, suffix)
-void crash_pass(const char *name, const char *suffix);
+#define crash_point_at(name, suffix) crash_pass(name, suffix, "")
+void crash_pass(const char *name, const char *suffix, const char *job);
 #else
 #define crash_point(name) ((void)(name))
+#define crash_point_of(name, job) ((void)(name), (void)(job))
 #define crash_point_at(name, suffix) ((void)(name), (void)(suffix))
 #endif
 

@@ -148,16 +148,22 @@ function interruptions() {
   const list = [];
   const lapse = (worker, from, to, thaw) => list.push((r) => r.worker === worker
     && ((r.t <= to + 100 && r.safe >= from)
-      || (thaw !== undefined && r.t >= thaw - 50 && r.t <= thaw + 150)));
+      || (thaw !== undefined && r.t >= thaw - 50 && r.t <= thaw + 250)));
   for (const e of events) {
     if (e.event === 'exited' && isWorker(e.name)) {
       const clean = e.code === 0;
       list.push((r) => r.life === e.life
         && (clean ? r.answered === Infinity : r.safe >= e.t));
     }
-    // It stood still at a named place: nothing it does later is excused.
+    // The job whose turn it was stood at a known place, where its ownership was
+    // to be looked at again: it must not be sent later. Others may have been on
+    // their way out, like in any freeze.
     if (e.event === 'stopped_at' && isWorker(e.name)) {
-      lapse(e.name, e.began, e.began);
+      lapse(e.name, e.began, e.began, e.job ? undefined : e.t);
+      if (e.job) {
+        list.push((r) => r.worker === e.name && r.job !== e.job
+          && r.t >= e.t - 50 && r.t <= e.t + 250);
+      }
     }
     if (e.event !== 'fault_over' || !(e.ms > LEASE_MS
       / (e.kind === 'partition' ? 4 : 2))) continue;

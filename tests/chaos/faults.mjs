@@ -151,16 +151,17 @@ export class Injector {
       return;
     }
     const program = this.at.programs.get(who);
-    const stopped = await Promise.race([program.waitForLine(/crash_point/, 4000)
-      .then(() => true, () => false)]);
+    const stopped = await program.waitForLine(/^crash_point \S+ (\d+) (\S*)$/m, 4000)
+      .catch(() => null);
     if (!stopped) { // or it would freeze when nobody expects it
       await this.at.kill(who);
       await this.at.restart(who);
       return;
     }
-    const began = Date.now();
     await sleep(ms);
-    this.log.say({ event: 'stopped_at', name: who, point, began });
+    // By its own clock: we may have read that line late.
+    this.log.say({ event: 'stopped_at', name: who, point,
+      began: Number(stopped[1]), job: stopped[2] });
     this.at.signal(who, 'SIGCONT');
   }
   async cut({ link }) { this.at.proxy.cut(link); }
