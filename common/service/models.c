@@ -71,6 +71,19 @@ read_count(const json_t *object, const char *key)
     return (uint64_t)json_integer_value(value);
 }
 
+/* null or absent is 0, unknown. */
+static double
+read_factor(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    double factor = json_number_value(value);
+    if (value == NULL || json_is_null(value))
+        return 0;
+    if (!json_is_number(value) || !(factor >= 0.1 && factor <= 10))
+        broken(key);
+    return factor;
+}
+
 static uint64_t
 read_price(const json_t *object, const char *key)
 {
@@ -136,6 +149,8 @@ read_model(const json_t *object, const json_t *buckets, struct model *model)
         broken("bucket of a model");
     model->info.context_tokens = read_count(object, "context");
     model->info.max_output_tokens = read_count(object, "max_output");
+    model->info.cache_min_tokens = read_count(object, "cache_min_tokens");
+    model->info.token_factor = read_factor(object, "token_factor");
     read_aliases(json_object_get(object, "aliases"), model);
     read_prices(json_object_get(object, "prices"), model);
 }
@@ -204,6 +219,19 @@ models_bucket(const struct models *models, const char *model)
 {
     const struct model *found = find(models, model);
     return found != NULL ? found->info.bucket : models->default_bucket;
+}
+
+uint64_t
+models_cache_min_tokens(const struct models *models, const char *model)
+{
+    const struct model *found = find(models, model);
+    uint64_t most = 0;
+    if (found != NULL && found->info.cache_min_tokens > 0)
+        return found->info.cache_min_tokens;
+    for (size_t i = 0; i < models->count; i++)
+        if (models->list[i].info.cache_min_tokens > most)
+            most = models->list[i].info.cache_min_tokens;
+    return most;
 }
 
 static uint64_t

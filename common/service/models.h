@@ -18,6 +18,9 @@ struct model_info {
     const char *bucket;
     uint64_t context_tokens; /* 0: unknown */
     uint64_t max_output_tokens;
+    uint64_t cache_min_tokens; /* a shorter prefix is not cached; 0: unknown */
+    double token_factor; /* tokens of a text relative to the older tokenizer;
+                            0: unknown */
 };
 
 /* Aborts when the embedded file is broken (a unit test reads it too). */
@@ -29,6 +32,10 @@ const char *models_bucket(const struct models *models, const char *model);
 /* Exact cost in 1e-9 USD, or -1 without a price. */
 int64_t models_cost_usd_nanos(const struct models *models, const char *model,
     const struct job_usage *usage);
+/* From how many tokens on a prefix is cached. For a model of which that is
+ * not known the largest figure of any: more is never marked in vain. */
+uint64_t models_cache_min_tokens(
+    const struct models *models, const char *model);
 const char *models_as_of(const struct models *models);
 
 #endif

@@ -54,6 +54,17 @@ unknown_models_share_one_bucket(void **state)
 }
 
 static void
+knows_from_where_on_a_prefix_is_cached(void **state)
+{
+    (void)state;
+    assert_int_equal(models_cache_min_tokens(models, "claude-opus-5-5"), 512);
+    assert_int_equal(models_cache_min_tokens(models, "claude-haiku-4-5"), 4096);
+    assert_int_equal(models_cache_min_tokens(models, "mock-ok"), 4096);
+    assert_true(models_find(models, "claude-opus-5-5")->token_factor > 1.2);
+    assert_true(models_find(models, "claude-haiku-4-5")->token_factor == 1.0);
+}
+
+static void
 costs_are_exact(void **state)
 {
     (void)state;
@@ -113,6 +124,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_models_by_id_and_alias),
         cmocka_unit_test(unknown_models_share_one_bucket),
+        cmocka_unit_test(knows_from_where_on_a_prefix_is_cached),
         cmocka_unit_test(costs_are_exact),
         cmocka_unit_test(
             a_long_prompt_on_haiku_pays_the_upper_price_for_every_token),
