@@ -174,13 +174,19 @@ client_call(struct client *client, const struct client_request *request,
 {
     struct buffer url = {0};
     struct buffer idempotency = {0};
+    struct buffer type = {0};
     const char *headers[4] = {NULL};
     size_t count = 0;
+    bool stream = request->read_body != NULL || request->on_body != NULL;
     buffer_printf(&url, "%s%s", client->url, request->path);
     if (client->key_header.len > 0)
         headers[count++] = client->key_header.data;
-    if (request->body.len > 0)
-        headers[count++] = "content-type: application/json";
+    if (request->body.len > 0 || request->read_body != NULL) {
+        buffer_printf(&type, "content-type: %s",
+            request->content_type != NULL ? request->content_type
+                                          : "application/json");
+        headers[count++] = type.data;
+    }
     if (request->idempotency_key != NULL) {
         buffer_printf(
             &idempotency, "idempotency-key: %s", request->idempotency_key);
@@ -191,12 +197,19 @@ client_call(struct client *client, const struct client_request *request,
         .url = url.data,
         .headers = headers,
         .body = request->body,
-        .timeout_ms =
-            request->timeout_ms > 0 ? request->timeout_ms : CALL_TIMEOUT_MS,
-        .max_answer_bytes = ANSWER_MAX_BYTES};
+        .timeout_ms = request->timeout_ms > 0 ? request->timeout_ms
+            : stream                          ? 0
+                                              : CALL_TIMEOUT_MS,
+        .max_answer_bytes = ANSWER_MAX_BYTES,
+        .idle_timeout_ms = stream ? STREAM_IDLE_MS : 0,
+        .read_body = request->read_body,
+        .on_body = request->on_body,
+        .on_tick = request->on_tick,
+        .arg = request->arg};
     http_sync_call(client->http, &call, reply);
     buffer_clear(&url);
     buffer_clear(&idempotency);
+    buffer_clear(&type);
     if (reply->end == HTTP_SYNC_OK && client_exit_of(reply->status) == CLI_OK)
         return CLI_OK;
     if (!request->quiet)

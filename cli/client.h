@@ -27,7 +27,16 @@ struct client_request {
     const char *idempotency_key; /* or NULL */
     int64_t timeout_ms; /* 0: 60 s */
     bool quiet; /* says nothing about a failure */
+    /* Streams, as in http_sync.h; with read_body or on_body there is no
+     * time limit but that something must move within STREAM_IDLE_MS. */
+    const char *content_type; /* NULL: application/json */
+    size_t (*read_body)(void *arg, char *out, size_t size);
+    int (*on_body)(void *arg, struct slice part);
+    void (*on_tick)(void *arg);
+    void *arg;
 };
+
+#define STREAM_IDLE_MS 120000
 
 /*
  * CLI_OK with a 2xx answer, else what the program should end with. *reply

@@ -13,8 +13,9 @@ struct http_sync {
 
 /* One call. */
 struct answer {
+    const struct http_sync *http;
+    const struct http_sync_request *request;
     struct http_sync_reply *reply;
-    uint64_t max_bytes;
     bool too_large;
 };
 
@@ -43,8 +44,14 @@ static size_t
 on_data(char *data, size_t size, size_t count, void *arg)
 {
     struct answer *answer = arg;
+    const struct http_sync_request *request = answer->request;
     size_t len = size * count;
-    if (len > answer->max_bytes - answer->reply->body.len) {
+    long status = 0;
+    curl_easy_getinfo(answer->http->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (request->on_body != NULL && status >= 200 && status < 300)
+        return request->on_body(request->arg, slice_make(data, len)) == 0 ? len
+                                                                          : 0;
+    if (len > request->max_answer_bytes - answer->reply->body.len) {
         answer->too_large = true;
         return 0;
     }
@@ -52,15 +59,27 @@ on_data(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
+static size_t
+on_read(char *out, size_t size, size_t count, void *arg)
+{
+    const struct answer *answer = arg;
+    size_t got =
+        answer->request->read_body(answer->request->arg, out, size * count);
+    return got == HTTP_SYNC_READ_FAILED ? CURL_READFUNC_ABORT : got;
+}
+
 static int
 on_progress(void *arg, curl_off_t down_total, curl_off_t down,
     curl_off_t up_total, curl_off_t up)
 {
-    const struct http_sync *http = arg;
+    const struct answer *answer = arg;
+    const struct http_sync *http = answer->http;
     (void)down_total;
     (void)down;
     (void)up_total;
     (void)up;
+    if (answer->request->on_tick != NULL)
+        answer->request->on_tick(answer->request->arg);
     return http->stop != NULL && *http->stop != 0 ? 1 : 0;
 }
 
@@ -83,9 +102,9 @@ http_sync_new(const char *user_agent, const volatile sig_atomic_t *stop)
     curl_easy_setopt(http->easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(http->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(http->easy, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(http->easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(http->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(http->easy, CURLOPT_XFERINFODATA, http);
     curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, http->error);
     return http;
 }
@@ -131,7 +150,9 @@ static void
 set_request(struct http_sync *http, const struct http_sync_request *request)
 {
     bool head = strcmp(request->method, "HEAD") == 0;
-    bool post = request->body.len > 0 || strcmp(request->method, "POST") == 0;
+    bool stream = request->read_body != NULL;
+    bool post =
+        stream || request->body.len > 0 || strcmp(request->method, "POST") == 0;
     curl_easy_setopt(http->easy, CURLOPT_URL, request->url);
     curl_easy_setopt(http->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_path);
     curl_easy_setopt(http->easy, CURLOPT_HTTPGET, 1L);
@@ -139,19 +160,25 @@ set_request(struct http_sync *http, const struct http_sync_request *request)
     if (post) {
         curl_easy_setopt(http->easy, CURLOPT_POST, 1L);
         curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-            (curl_off_t)request->body.len);
+            stream ? (curl_off_t)-1 : (curl_off_t)request->body.len);
         curl_easy_setopt(http->easy, CURLOPT_POSTFIELDS,
-            request->body.len > 0 ? request->body.data : "");
+            stream                      ? NULL
+                : request->body.len > 0 ? request->body.data
+                                        : "");
     }
     curl_easy_setopt(http->easy, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(http->easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+    curl_easy_setopt(http->easy, CURLOPT_LOW_SPEED_LIMIT,
+        request->idle_timeout_ms > 0 ? 1L : 0L);
+    curl_easy_setopt(http->easy, CURLOPT_LOW_SPEED_TIME,
+        (long)(request->idle_timeout_ms / 1000));
 }
 
 enum http_sync_end
 http_sync_call(struct http_sync *http, const struct http_sync_request *request,
     struct http_sync_reply *reply)
 {
-    struct answer answer = {reply, request->max_answer_bytes, false};
+    struct answer answer = {http, request, reply, false};
     struct curl_slist *headers = header_list(request->headers);
     long status = 0;
     buffer_reset(&reply->body);
@@ -161,6 +188,8 @@ http_sync_call(struct http_sync *http, const struct http_sync_request *request,
     curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(http->easy, CURLOPT_HEADERDATA, &answer);
     curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(http->easy, CURLOPT_READDATA, &answer);
+    curl_easy_setopt(http->easy, CURLOPT_XFERINFODATA, &answer);
     CURLcode code = curl_easy_perform(http->easy);
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_slist_free_all(headers);

@@ -23,9 +23,24 @@ struct http_sync_request {
     /* "name: value", NULL-terminated, or NULL. No CR, LF or NUL inside. */
     const char *const *headers;
     struct slice body; /* sent when not empty */
-    int64_t timeout_ms; /* of the whole call */
+    int64_t timeout_ms; /* of the whole call; 0: see idle_timeout_ms */
     uint64_t max_answer_bytes;
+
+    /* The rest is for long streams; all may be absent. */
+    int64_t idle_timeout_ms; /* whole seconds in which nothing moves */
+    /* The body in parts, of unknown length, in place of `body`: writes up to
+     * `size` bytes and returns how many, 0 at the end, or
+     * HTTP_SYNC_READ_FAILED, which cuts the call. */
+    size_t (*read_body)(void *arg, char *out, size_t size);
+    /* Gets the body of a 2xx answer in place of reply->body; -1 ends the
+     * call as HTTP_SYNC_CUT. */
+    int (*on_body)(void *arg, struct slice part);
+    /* About once a second and whenever something moved. */
+    void (*on_tick)(void *arg);
+    void *arg;
 };
+
+#define HTTP_SYNC_READ_FAILED SIZE_MAX
 
 enum http_sync_end {
     HTTP_SYNC_OK, /* an answer of any status */
