@@ -168,8 +168,8 @@ client_explain(const struct client *client, const struct http_sync_reply *reply)
 
 /* --- calls --- */
 
-int
-client_call(struct client *client, const struct client_request *request,
+static void
+call(struct client *client, const struct client_request *request,
     struct http_sync_reply *reply)
 {
     struct buffer url = {0};
@@ -192,7 +192,7 @@ client_call(struct client *client, const struct client_request *request,
             &idempotency, "idempotency-key: %s", request->idempotency_key);
         headers[count++] = idempotency.data;
     }
-    struct http_sync_request call = {
+    struct http_sync_request sent = {
         .method = request->method != NULL ? request->method : "GET",
         .url = url.data,
         .headers = headers,
@@ -206,10 +206,17 @@ client_call(struct client *client, const struct client_request *request,
         .on_body = request->on_body,
         .on_tick = request->on_tick,
         .arg = request->arg};
-    http_sync_call(client->http, &call, reply);
+    http_sync_call(client->http, &sent, reply);
     buffer_clear(&url);
     buffer_clear(&idempotency);
     buffer_clear(&type);
+}
+
+int
+client_call(struct client *client, const struct client_request *request,
+    struct http_sync_reply *reply)
+{
+    call(client, request, reply);
     if (reply->end == HTTP_SYNC_OK && client_exit_of(reply->status) == CLI_OK)
         return CLI_OK;
     if (!request->quiet)

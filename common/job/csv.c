@@ -25,6 +25,15 @@ csv_init(struct csv *csv, char separator)
 }
 
 void
+csv_init_inside(struct csv *csv, char separator, size_t columns)
+{
+    csv_init(csv, separator);
+    csv->bom = sizeof(bom);
+    csv->rows = 1;
+    csv->columns = columns;
+}
+
+void
 csv_clear(struct csv *csv)
 {
     buffer_clear(&csv->text);

@@ -74,6 +74,9 @@ struct csv {
 
 /* separator: ',' or '\t' (or another ASCII character). */
 void csv_init(struct csv *csv, char separator);
+/* For rows from the middle of a text whose header had so many columns; row
+ * and line numbers then count from 1. */
+void csv_init_inside(struct csv *csv, char separator, size_t columns);
 void csv_clear(struct csv *csv);
 /* Reads from *in and cuts what it read off; stops behind a row. */
 enum csv_result csv_feed(struct csv *csv, struct slice *in) MUST_CHECK;

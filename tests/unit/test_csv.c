@@ -216,6 +216,20 @@ fields_are_bounded(void **state)
 }
 
 static void
+reads_rows_from_the_middle(void **state)
+{
+    (void)state;
+    struct csv csv;
+    csv_init_inside(&csv, ',', 2);
+    feed_row(&csv, "\n1,2\n");
+    assert_int_equal(csv.row.number, 1);
+    assert_int_equal(csv.row.fault, CSV_FAULT_NONE);
+    feed_row(&csv, "1\n");
+    assert_int_equal(csv.row.fault, CSV_FAULT_RAGGED);
+    csv_clear(&csv);
+}
+
+static void
 says_what_is_wrong_with_a_row(void **state)
 {
     (void)state;
@@ -262,6 +276,7 @@ main(void)
         cmocka_unit_test(an_endless_row_is_skipped_without_memory),
         cmocka_unit_test(a_row_of_just_the_limit_is_whole),
         cmocka_unit_test(fields_are_bounded),
+        cmocka_unit_test(reads_rows_from_the_middle),
         cmocka_unit_test(says_what_is_wrong_with_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
