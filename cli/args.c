@@ -23,8 +23,13 @@ static const struct args_option options[] = {
         "the model to ask (default: the server's)"},
     {"file", 'f', "FILE", TEXT, AT(file),
         "the prompt; - is standard input"},
+    {"template", 't', "FILE", TEXT, AT(template_file),
+        "the prompt of every row; {{column}} stands for its field"},
+    {"output", 'o', "FILE", TEXT, AT(output),
+        "where answers go, a JSON object a line"},
     {"message", 0, "TEXT", TEXT, AT(message), "the prompt itself"},
-    {"system", 0, "TEXT", TEXT, AT(system), "the system prompt"},
+    {"system", 0, "TEXT", TEXT, AT(system),
+        "the system prompt (bulk: the file that has it)"},
     {"max-tokens", 0, "N", COUNT, AT(max_tokens),
         "the longest answer, in tokens"},
     {"lane", 0, "LANE", TEXT, AT(lane), "interactive, standard or bulk"},
@@ -41,7 +46,7 @@ static const struct args_option options[] = {
     {"text", 0, NULL, FLAG, AT(text), "the answer's text alone"},
     {"timeout", 0, "TIME", DURATION, AT(timeout_ms),
         "stop waiting after this time, say 10m; the job goes on"},
-    {"limit", 'n', "N", COUNT, AT(limit), "at most so many (default 20)"},
+    {"limit", 'n', "N", COUNT, AT(limit), "at most so many (lists: 20)"},
     {"cursor", 0, "CURSOR", TEXT, AT(cursor), "the page after this one"},
     {"fingerprint", 0, "F", TEXT, AT(fingerprint),
         "those with this cause (see: longhaul dlq groups)"},
@@ -55,6 +60,24 @@ static const struct args_option options[] = {
     {"generation", 0, "N", COUNT, AT(generation),
         "only if this generation of the job is the dead one"},
     {"yes", 'y', NULL, FLAG, AT(yes), "do not ask"},
+    {"id-column", 0, "NAME", TEXT, AT(id_column),
+        "names the rows (default: a hash of the row does)"},
+    {"join", 0, NULL, FLAG, AT(join),
+        "write the row's columns beside its answer"},
+    {"in-order", 0, NULL, FLAG, AT(in_order),
+        "in the end, put the answers into the order of the input"},
+    {"max-cost", 0, "USD", TEXT, AT(max_cost),
+        "send only what cannot cost more"},
+    {"format", 0, "FORMAT", TEXT, AT(format),
+        "csv, tsv or jsonl (default: by the name of the input)"},
+    {"show", 0, "N", COUNT, AT(show),
+        "print so many prompts first (default 1)"},
+    {"progress", 0, "MODE", TEXT, AT(progress),
+        "auto, bar, plain, json or none"},
+    {"summary-json", 0, "FILE", TEXT, AT(summary_json),
+        "write how it ended to this file"},
+    {"cancel-on-interrupt", 0, NULL, FLAG, AT(cancel_on_interrupt),
+        "Ctrl-C stops the rows that are not done, too"},
     {"scopes", 0, "LIST", TEXT, AT(scopes),
         "submit, read, operate; separated by commas (default submit,read)"},
     {"keys-file", 0, "FILE", TEXT, AT(key_file),
@@ -91,12 +114,19 @@ args_init(struct args *args)
 {
     memset(args, 0, sizeof(*args));
     args->timeout_ms = -1;
-    args->limit = 20;
+    args->limit = ARGS_UNSAID;
+    args->show = ARGS_UNSAID;
     args->generation = UINT64_MAX;
     args->port = 8080;
     args->data = args_data_default;
     args->workers = 2;
     args->stall_ms = 20000;
+}
+
+uint64_t
+args_list_limit(const struct args *args)
+{
+    return args->limit != ARGS_UNSAID ? args->limit : 20;
 }
 
 static bool

@@ -14,6 +14,8 @@
 #include "common/base/buffer.h"
 
 #define ARGS_LIST_MAX 64
+/* A count that was not said. */
+#define ARGS_UNSAID UINT64_MAX
 
 struct args_list {
     const char *items[ARGS_LIST_MAX];
@@ -43,7 +45,7 @@ struct args {
     bool text;
     int64_t timeout_ms; /* -1: not said */
     /* lists and operations */
-    uint64_t limit;
+    uint64_t limit; /* or ARGS_UNSAID */
     const char *cursor;
     const char *fingerprint;
     uint64_t generation; /* UINT64_MAX: the one that is dead now */
@@ -53,6 +55,18 @@ struct args {
     bool dry_run;
     bool detach;
     bool yes;
+    /* bulk */
+    const char *template_file;
+    const char *output;
+    const char *id_column;
+    const char *max_cost;
+    const char *progress;
+    const char *format;
+    const char *summary_json;
+    uint64_t show; /* or ARGS_UNSAID */
+    bool join;
+    bool in_order;
+    bool cancel_on_interrupt;
     /* keys, config, doctor */
     const char *scopes;
     const char *key_file;
@@ -79,6 +93,8 @@ void args_init(struct args *args);
  */
 int args_parse(struct args *args, const char *accepted, int *argc, char **argv,
     struct buffer *error) MUST_CHECK;
+/* How long a list should be: --limit, or 20. */
+uint64_t args_list_limit(const struct args *args);
 /* A line for each accepted option. */
 void args_help(const char *accepted, struct buffer *out);
 

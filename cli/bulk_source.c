@@ -64,8 +64,11 @@ fill(struct bulk_source *source)
 static void
 seek(struct bulk_source *source, uint64_t offset)
 {
+    uint64_t base = source->offset - source->at;
+    bool inside = offset >= base && offset < base + source->len;
+    source->at = inside ? (size_t)(offset - base) : 0;
+    source->len = inside ? source->len : 0;
     source->offset = offset;
-    source->at = source->len = 0;
 }
 
 static struct slice

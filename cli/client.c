@@ -14,6 +14,7 @@
 struct client {
     struct http_sync *http;
     char *url;
+    char *model;
     struct buffer key_header; /* "x-api-key: ...", or empty */
 };
 
@@ -40,6 +41,7 @@ client_new(const struct cli *cli, int *exit_code)
         http_sync_new("longhaul/" LONGHAUL_VERSION, &cli_interrupted);
     client->url =
         memory_dup(cli->args.url != NULL ? cli->args.url : config->url);
+    client->model = memory_dup(config->model);
     size_t len = strlen(client->url);
     if (len > 0 && client->url[len - 1] == '/')
         client->url[len - 1] = '\0';
@@ -64,6 +66,7 @@ client_free(struct client *client)
         explicit_bzero(client->key_header.data, client->key_header.len);
     buffer_clear(&client->key_header);
     memory_free(client->url);
+    memory_free(client->model);
     memory_free(client);
 }
 
@@ -71,6 +74,12 @@ const char *
 client_url(const struct client *client)
 {
     return client->url;
+}
+
+const char *
+client_model(const struct client *client)
+{
+    return client->model;
 }
 
 /* --- what went wrong --- */
@@ -178,6 +187,8 @@ call(struct client *client, const struct client_request *request,
     const char *headers[4] = {NULL};
     size_t count = 0;
     bool stream = request->read_body != NULL || request->on_body != NULL;
+    if (request->on_start != NULL)
+        request->on_start(request->arg);
     buffer_printf(&url, "%s%s", client->url, request->path);
     if (client->key_header.len > 0)
         headers[count++] = client->key_header.data;

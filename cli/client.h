@@ -19,6 +19,8 @@ struct client;
 struct client *client_new(const struct cli *cli, int *exit_code) MUST_CHECK;
 void client_free(struct client *client);
 const char *client_url(const struct client *client);
+/* The model for those who name none, by the settings here. */
+const char *client_model(const struct client *client);
 
 struct client_request {
     const char *method; /* NULL: GET */
@@ -30,6 +32,7 @@ struct client_request {
     /* Streams, as in http_sync.h; with read_body or on_body there is no
      * time limit but that something must move within STREAM_IDLE_MS. */
     const char *content_type; /* NULL: application/json */
+    void (*on_start)(void *arg); /* before each call with this request */
     size_t (*read_body)(void *arg, char *out, size_t size);
     int (*on_body)(void *arg, struct slice part);
     void (*on_tick)(void *arg);

@@ -116,9 +116,10 @@ cmd_dlq_ls(struct cli *cli)
 {
     const struct args *args = &cli->args;
     struct buffer path = {0};
-    if (args->limit == 0 || args->limit > LIMIT_MAX)
+    uint64_t limit = args_list_limit(args);
+    if (limit == 0 || limit > LIMIT_MAX)
         return cli_usage(cli, "--limit is 1 to %d", LIMIT_MAX);
-    buffer_printf(&path, "/v1/dead-letters?limit=%" PRIu64, args->limit);
+    buffer_printf(&path, "/v1/dead-letters?limit=%" PRIu64, limit);
     put(&path, "after", args->cursor);
     put(&path, "fingerprint", args->fingerprint);
     put(&path, "error_type", args->error_type);

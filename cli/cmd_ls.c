@@ -99,9 +99,10 @@ cmd_ls(struct cli *cli)
     char limit[24];
     int code = CLI_OK;
     struct client *client = NULL;
-    if (cli->args.limit == 0 || cli->args.limit > LIMIT_MAX)
+    uint64_t most = args_list_limit(&cli->args);
+    if (most == 0 || most > LIMIT_MAX)
         return cli_usage(cli, "--limit is 1 to %d", LIMIT_MAX);
-    snprintf(limit, sizeof(limit), "%" PRIu64, cli->args.limit);
+    snprintf(limit, sizeof(limit), "%" PRIu64, most);
     put(&query, "limit", slice_of(limit));
     if (cli->args.cursor != NULL)
         put(&query, "after_id", slice_of(cli->args.cursor));

@@ -15,10 +15,21 @@ static const char submit_help[] =
     "The prompt comes from -f FILE, --message, or standard input. The job's\n"
     "id is printed on stdout; with --wait, the answer's text.\n";
 
-static const char bulk_help[] =
+static const char many_help[] =
     "Name jobs, or say which with --fingerprint, --error-type, --model or\n"
     "--all. The server counts them first; what comes later is not touched.\n"
     "Ctrl-C leaves it to the server.\n";
+
+static const char bulk_run_help[] =
+    "INPUT is CSV, TSV or JSONL with a row for each prompt; - is standard\n"
+    "input. {{column}} in the template stands for the row's field, {{{{ for\n"
+    "{{ itself. Without a template each line of JSON is a whole request.\n"
+    "Answers are appended to OUT as they come, in no order; failures and bad\n"
+    "rows go to OUT's .errors.jsonl, and the exit code is then 3.\n\n"
+    "Ctrl-C leaves the rest to the server. The same command again goes on and\n"
+    "pays for no row twice: a row is known by its id column, or else by a\n"
+    "hash of the row, template, model and parameters. Name an id column only\n"
+    "if its ids are never used for another row.\n";
 
 static const char up_help[] =
     "Runs Redis, the server, the workers and, without a key, a simulator of\n"
@@ -59,6 +70,30 @@ const struct command cli_commands[] = {
     {.name = "why", .synopsis = "ID",
         .summary = "why a job is where it is, and what to do",
         .options = CLIENT, .min_words = 1, .max_words = 1, .run = cmd_why},
+    {.name = "bulk run", .synopsis = "INPUT -t TEMPLATE -o OUT",
+        .summary = "a prompt for each row of a file", .help = bulk_run_help,
+        .options = "template output system model max-tokens lane expires-in "
+            "id-column join in-order limit max-cost dry-run yes show format "
+            "progress summary-json cancel-on-interrupt url no-color",
+        .min_words = 1, .max_words = 1, .run = cmd_bulk_run},
+    {.name = "bulk attach", .synopsis = "BATCH [-o OUT]",
+        .summary = "follow a batch to its end",
+        .options = "output progress summary-json url no-color",
+        .min_words = 1, .max_words = 1, .run = cmd_bulk_attach},
+    {.name = "bulk status", .synopsis = "[BATCH]",
+        .summary = "how far a batch is; without one, a list",
+        .options = "limit " CLIENT, .max_words = 1, .run = cmd_bulk_status},
+    {.name = "bulk results", .synopsis = "BATCH [-o FILE]",
+        .summary = "the results of a batch so far, as JSON lines",
+        .options = "output url no-color",
+        .min_words = 1, .max_words = 1, .run = cmd_bulk_results},
+    {.name = "bulk cancel", .synopsis = "BATCH",
+        .summary = "stop what is not done of a batch", .options = CLIENT,
+        .min_words = 1, .max_words = 1, .run = cmd_bulk_cancel},
+    {.name = "bulk retry-failed", .synopsis = "BATCH",
+        .summary = "run what failed of a batch again",
+        .options = "detach " CLIENT,
+        .min_words = 1, .max_words = 1, .run = cmd_bulk_retry_failed},
     {.name = "dlq ls", .synopsis = "", .summary = "list dead letters",
         .options = "limit cursor fingerprint error-type model lane " CLIENT,
         .run = cmd_dlq_ls},
@@ -69,10 +104,10 @@ const struct command cli_commands[] = {
         .options = CLIENT, .min_words = 1, .max_words = 1,
         .run = cmd_dlq_show},
     {.name = "dlq replay", .synopsis = "(ID... | --fingerprint F | --all)",
-        .summary = "run dead letters again", .help = bulk_help,
+        .summary = "run dead letters again", .help = many_help,
         .options = SELECTION, .max_words = -1, .run = cmd_dlq_replay},
     {.name = "dlq discard", .synopsis = "(ID... | --fingerprint F | --all)",
-        .summary = "give dead letters up", .help = bulk_help,
+        .summary = "give dead letters up", .help = many_help,
         .options = SELECTION, .max_words = -1, .run = cmd_dlq_discard},
     {.name = "op ls", .synopsis = "", .summary = "list operations",
         .options = CLIENT, .run = cmd_op_ls},

@@ -112,9 +112,9 @@ detach(const struct follow *follow, const char *id)
     return CLI_INTERRUPTED;
 }
 
-static int
-follow(struct client *client, const char *id, struct http_sync_reply *reply,
-    json_t **op)
+int
+operation_follow(struct client *client, const char *id,
+    struct http_sync_reply *reply, json_t **op)
 {
     struct follow follow = {
         .on_terminal = out_is_terminal(stderr), .told_ms = clock_mono_ms()};
@@ -151,7 +151,7 @@ begin(struct cli *cli, struct client *client, const char *action)
     if (code == CLI_OK && cli->args.detach)
         out_tell("longhaul op show %s shows how far it is", id);
     else if (code == CLI_OK)
-        code = follow(client, id, &reply, &op);
+        code = operation_follow(client, id, &reply, &op);
     if (op != NULL && cli->args.json)
         out_write_line(buffer_slice(&reply.body));
     else if (op != NULL)
