@@ -91,7 +91,8 @@ struct bulk_plan_options {
     uint64_t show; /* prompts to print */
     bool shorten; /* them, when they are long */
 };
-/* Reads the input, fills rows, bad_lines and notes. CLI_OK, or the exit code when nothing can be sent (said). */
+/* Reads the input, fills rows, bad_lines and notes. CLI_OK, or the exit code
+ * when nothing can be sent (said). */
 int bulk_plan(
     struct bulk_run *run, const struct bulk_plan_options *options) MUST_CHECK;
 
