@@ -348,6 +348,7 @@ main(void)
         TEST(finds_its_file),
         TEST(leaves_other_words_alone),
         TEST(names_what_is_unknown_and_suggests),
+        TEST(the_largest_answer_can_be_read_back_from_redis),
         TEST(tells_all_errors_at_once),
         TEST(refuses_what_is_set_twice),
         TEST(refuses_lines_that_are_too_long),
