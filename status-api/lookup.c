@@ -75,20 +75,11 @@ on_row_of_claimed(void *arg, enum store_status status,
     finish(lookup, &result);
 }
 
-static char *
-dup_or_null(const char *text)
-{
-    return text == NULL ? NULL : memory_dup(text);
-}
-
 static void
 ask_store_too(struct lookup *lookup, const struct job_view *view)
 {
     lookup->view = *view;
-    lookup->meta = *view->meta;
-    lookup->meta.beta = dup_or_null(view->meta->beta);
-    lookup->meta.idempotency_key = dup_or_null(view->meta->idempotency_key);
-    lookup->meta.recipe = dup_or_null(view->meta->recipe);
+    job_meta_copy(&lookup->meta, view->meta);
     lookup->view.meta = &lookup->meta;
     store_get(lookup->status->service->store, lookup->id, (int)view->generation,
         lookup->part, on_row_of_claimed, lookup);

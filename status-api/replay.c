@@ -33,12 +33,6 @@ finish(struct replay *replay, enum replay_outcome outcome)
     on_done(arg, outcome);
 }
 
-static char *
-dup_or_null(const char *text)
-{
-    return text == NULL ? NULL : memory_dup(text);
-}
-
 static void
 on_replayed(void *arg, enum queue_status status, uint64_t version)
 {
@@ -96,9 +90,7 @@ take_row(
 {
     struct job_meta *meta = &replay->row.meta;
     replay->row = *row;
-    meta->beta = dup_or_null(row->meta.beta);
-    meta->idempotency_key = dup_or_null(row->meta.idempotency_key);
-    meta->recipe = dup_or_null(row->meta.recipe);
+    job_meta_copy(meta, &row->meta);
     if (row->generation > 0 &&
         meta->expires_ms - meta->created_ms > AGAIN_MAX_MS)
         meta->expires_ms = meta->created_ms + AGAIN_MAX_MS;

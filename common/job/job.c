@@ -80,6 +80,22 @@ job_meta_clear(struct job_meta *meta)
     memset(meta, 0, sizeof(*meta));
 }
 
+static char *
+dup_or_null(const char *text)
+{
+    return text != NULL ? memory_dup(text) : NULL;
+}
+
+void
+job_meta_copy(struct job_meta *to, const struct job_meta *from)
+{
+    *to = *from;
+    to->beta = dup_or_null(from->beta);
+    to->idempotency_key = dup_or_null(from->idempotency_key);
+    to->recipe = dup_or_null(from->recipe);
+    to->custom_id = dup_or_null(from->custom_id);
+}
+
 void
 job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1])
 {

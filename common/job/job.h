@@ -79,6 +79,8 @@ struct job_meta {
 };
 
 void job_meta_clear(struct job_meta *meta);
+/* With texts of its own; `to` is overwritten. */
+void job_meta_copy(struct job_meta *to, const struct job_meta *from);
 void job_meta_encode(const struct job_meta *meta, struct buffer *out);
 /* Defensive: what Redis holds is not trusted. meta is cleared on -1. */
 int job_meta_decode(struct slice json, struct job_meta *meta) MUST_CHECK;

@@ -351,12 +351,6 @@ store_hand_to_bulk_reader(struct store *store, struct store_work *work)
     hand_over(store, store->bulk_lane, work);
 }
 
-static char *
-dup_or_null(const char *text)
-{
-    return text != NULL ? memory_dup(text) : NULL;
-}
-
 /* An empty filter is none. */
 static char *
 dup_filter(const char *text)
@@ -369,10 +363,7 @@ copy_result(const struct job_result *result)
 {
     struct job_result *copy = memory_alloc(sizeof(*copy));
     *copy = *result;
-    copy->meta.beta = dup_or_null(result->meta.beta);
-    copy->meta.idempotency_key = dup_or_null(result->meta.idempotency_key);
-    copy->meta.recipe = dup_or_null(result->meta.recipe);
-    copy->meta.custom_id = dup_or_null(result->meta.custom_id);
+    job_meta_copy(&copy->meta, &result->meta);
     return copy;
 }
 

@@ -210,10 +210,27 @@ queue_name_tells_lane_bucket_and_fallback(void **state)
     job_meta_clear(&meta);
 }
 
+static void
+a_copy_outlives_what_it_was_made_from(void **state)
+{
+    struct job_meta meta = full_meta(), same = full_meta(), copy;
+    (void)state;
+    job_meta_copy(&copy, &meta);
+    job_meta_clear(&meta);
+    assert_same(&copy, &same);
+    assert_string_equal(copy.custom_id, "row-17");
+    job_meta_clear(&copy);
+    job_meta_clear(&same);
+    job_meta_copy(&copy, &meta); /* one without texts */
+    assert_null(copy.beta);
+    job_meta_clear(&copy);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_outlives_what_it_was_made_from),
         cmocka_unit_test(meta_survives_the_round_trip),
         cmocka_unit_test(small_meta_leaves_out_what_is_absent),
         cmocka_unit_test(every_cut_of_a_meta_is_refused),
