@@ -217,6 +217,21 @@ claim(1, 'jobs that expired before their time', rows.filter((row) => {
     && !(jumped && /1800/.test(body?.options ?? ''));
 }).map((row) => row.id));
 
+const batches = client.filter((l) => l.event === 'batch');
+const batchEnds = new Map(client.filter((l) => l.event === 'batch_ended')
+  .map((l) => [l.id, l]));
+claim(1, 'batches that did not end whole', batches.filter((b) => {
+  const end = batchEnds.get(b.id);
+  return !end || b.accepted !== b.size || b.rejected !== 1
+    || new Set(end.items.map(([name]) => name)).size !== b.size
+    || new Set(end.items.map(([, job]) => job)).size !== b.size
+    || Object.values(end.counts).reduce((sum, n) => sum + n, 0) !== b.size;
+}).map((b) => `${b.id} ${JSON.stringify(batchEnds.get(b.id)?.counts)}`));
+claim(4, 'keys with more than one batch', [...group(client.filter((l) =>
+  l.event === 'upload' && l.status === 202), (l) => l.key).entries()]
+  .filter(([, list]) => new Set(list.map((l) => l.id)).size > 1)
+  .map(([key]) => key));
+
 // --- 2: one row a generation, never changed --------------------------------
 
 claim(2, 'generations with more than one row', [...group(rows, (row) =>
@@ -369,7 +384,7 @@ claim(6, 'bytes counted for no job', ['0', ''].includes(redis('GET', `${P}bytes`
 // Every key is of a kind that may be there when nothing is in flight.
 const MAY_STAY = new RegExp('^(install|queues|bytes|replayed|fence|epoch|swept|beat'
   + '|turn|dead|deadidx|deadgroup|op|unpromoted|tomb:\\d+'
-  + '|(q|seq|head|idle|idem|quota|oplock|probe):.+)$');
+  + '|(q|seq|head|idle|idem|bidem|bsha|quota|oplock|probe):.+)$');
 const checkedAbove = /^(job|body|parked|abort|staging|ids|due|retry)(:|$)/;
 claim(6, 'keys that nobody needs any more', keys.map((key) => key.slice(P.length))
   .filter((key) => !MAY_STAY.test(key) && !checkedAbove.test(key)));
@@ -380,7 +395,7 @@ claim(6, 'items counted in no batch', ['0', ''].includes(redis('GET',
 claim(6, 'idempotency records that stay for ever', redis('EVAL',
   'local left = {} for _, key in ipairs(redis.call("KEYS", ARGV[1] .. "*")) do '
   + 'local kind = string.match(string.sub(key, #ARGV[1] + 1), "^(%a+):") '
-  + 'if kind == "idem" and redis.call("TTL", key) < 0 then '
+  + 'if (kind == "idem" or kind == "bidem" or kind == "bsha") and redis.call("TTL", key) < 0 then '
   + 'left[#left + 1] = key end end return left', '0', P).split('\n')
   .filter(Boolean));
 const ends = events.filter((e) => e.event === 'resources');
@@ -506,7 +521,7 @@ const states = group(rows, (row) => row.state);
 const ended = accepted.map(({ id }) => Math.min(...client.filter((l) =>
   l.id === id && l.event === 'seen' && TERMINAL.has(l.state)).map((l) => l.t)));
 const lastMs = Math.max(0, ...ended.filter((t) => t < Infinity)) - calm;
-console.log(`# ${accepted.length} accepted, ${rows.length} rows (${[...states]
+console.log(`# ${accepted.length} accepted, ${batches.length} batches, ${rows.length} rows (${[...states]
   .map(([state, list]) => `${list.length} ${state}`).join(', ')}), ${calls.length}`
   + ` calls, ${extraCalls} extra of ${chargedCalls} charged, ${submits.length} `
   + `submits, ${events.filter((e) => e.event === 'fault_over').length} faults`);

@@ -50,13 +50,13 @@ export class Log {
 
 /** One HTTP request. Never throws: { status: 0, error } when none came. */
 export function http(agent, url, method, path, { body, headers = {},
-  timeoutMs = 12_000 } = {}) {
+  timeoutMs = 12_000, type = 'application/json' } = {}) {
   const began = Date.now();
   return new Promise((resolve) => {
     const done = (answer) => resolve({ began, ms: Date.now() - began, ...answer });
     const target = new URL(path, url);
     const req = httpRequest(target, { method, agent, headers: { ...headers,
-      ...(body === undefined ? {} : { 'content-type': 'application/json',
+      ...(body === undefined ? {} : { 'content-type': type,
         'content-length': Buffer.byteLength(body) }) } }, (res) => {
       const parts = [];
       res.on('data', (part) => parts.push(part));
@@ -323,6 +323,10 @@ export async function emptied(at) {
   await until(async () => await at.redisCli('--scan', '--pattern',
     'lh:{0}:job:*') === '', { timeoutMs: 10_000, everyMs: 200,
     what: 'no job in Redis' }).catch(() => {});
+  // A batch that has ended lives in the store; a worker sees to that.
+  await until(async () => await at.redisCli('--scan', '--pattern',
+    'lh:{0}:batch:*') === '', { timeoutMs: 20_000, everyMs: 200,
+    what: 'no batch in Redis' }).catch(() => {});
   // Workers that died are forgotten when their lease is over.
   await until(async () => Number(await at.redisCli('HLEN', 'lh:{0}:beat'))
     <= at.workerNames().length, { timeoutMs: 10_000, everyMs: 200,

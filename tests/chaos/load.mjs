@@ -5,6 +5,7 @@
 //   submit  one POST and its answer;  accepted  the first 202 of a body
 //   seen    a job as a GET showed it;  result  an answer as it was read
 //   cancel, replay  what was asked and answered
+//   batch   an upload that was taken;  batch_ended  how it was found in the end
 
 import { createHash } from 'node:crypto';
 import { http, newAgent, sleep } from './lib.mjs';
@@ -49,6 +50,16 @@ export class Load {
       while (this.running) {
         this.go(() => this.submitOne());
         await sleep(this.chance.int(0, 2000 / this.rate));
+      }
+    });
+  }
+  /** Batches one after another, each uploaded until it is taken. */
+  startBatches() {
+    this.batches = 0;
+    this.go(async () => {
+      while (this.running) {
+        this.go(() => this.batch());
+        await sleep(this.chance.int(500, 2500));
       }
     });
   }
@@ -117,6 +128,70 @@ export class Load {
     const n = ++this.count;
     return this.post(n, this.makeBody(n, { model, length, options }),
       key ? `key-${n}` : null);
+  }
+
+  /** What a batch is made of: [n, line]; each item is a body of its own. */
+  makeItems(size) {
+    return Array.from({ length: size }, (_, i) => {
+      const n = ++this.count;
+      const model = this.chance.weighted([[50, 'mock-ok'],
+        [20, 'claude-haiku-5-5'], [20, 'mock-slow-200ms'], [10, 'mock-400']]);
+      const params = `{"model":"${model}","max_tokens":48,"messages":[`
+        + `{"role":"user","content":"Row ${n}."}]}`;
+      this.log.say({ event: 'body', n, model, options: '',
+        bytes: params.length, sha: sha256(params), upstream_sha: sha256(params) });
+      return [n, `{"custom_id":"row-${i}","params":${params}}`];
+    });
+  }
+
+  async batch() {
+    const key = `batch-${++this.batches}`;
+    const items = this.makeItems(this.chance.int(2, 12));
+    const body = [...items.map(([, line]) => line), '{"message":'].join('\n');
+    let answer;
+    do {
+      answer = await http(this.agent, this.at.url('submitter'), 'POST',
+        '/v1/batches', { body, headers: { 'idempotency-key': key },
+          type: 'application/x-ndjson' });
+      this.note('upload', 'submitter', answer, { key, id: answer.json?.id });
+      if (answer.status !== 202) await sleep(this.chance.int(100, 500));
+    } while (answer.status !== 202 && !(this.hurry && Date.now() > this.hurry));
+    if (answer.status !== 202) return;
+    const { id } = answer.json;
+    this.log.say({ event: 'batch', id, key, size: items.length,
+      accepted: answer.json.accepted, rejected: answer.json.rejected });
+    if (this.chance.hit(0.1)) {
+      this.note('cancel', 'status', await this.ask('status', 'POST',
+        `/v1/batches/${id}/cancel`), { id });
+    }
+    await this.followBatch(id, items);
+  }
+
+  async followBatch(id, items) {
+    for (;;) {
+      const { status, json } = await this.ask('status', 'GET',
+        `/v1/batches/${id}?wait=2`);
+      if (status === 200 && json.status === 'ended') {
+        const list = await this.ask('status', 'GET', `/v1/batches/${id}/items`);
+        if (list.status === 200) return this.lookAt(id, items, json, list.bytes);
+      }
+      if (this.hurry && Date.now() > this.hurry) return undefined;
+      await sleep(200);
+    }
+  }
+
+  async lookAt(id, items, { counts }, bytes) {
+    const list = bytes.toString('utf8').split('\n').filter(Boolean)
+      .map((line) => JSON.parse(line));
+    this.log.say({ event: 'batch_ended', id, counts,
+      items: list.map(({ custom_id: name, job_id: job }) => [name, job]) });
+    for (const { custom_id: name, job_id: job } of list) {
+      const n = items[Number(name.slice(4))][0];
+      this.jobs.set(job, { n, replays: 0 });
+      this.log.say({ event: 'accepted', id: job, n });
+      const end = await this.awaitEnd(job, 0);
+      if (end) await this.readResult(job, end);
+    }
   }
 
   /** Sends it until there is a 202; without a key only once. */

@@ -56,6 +56,7 @@ async function oneRun(seed) {
       models: options.models?.split(',').map((model) => [1, model]) });
     const injector = new Injector(at, log);
     load.start();
+    load.startBatches();
     await injector.run(faults);
     await injector.calmDown();
     load.stop();
