@@ -41,7 +41,7 @@
 #define SUBMIT_LINKS 7
 /* For uploads: what a turn of Redis's loop, and so one write of its log to
  * the disk, takes of them at most is 16 KB of each. */
-#define SUBMIT_BULK_LINKS 6
+#define SUBMIT_BULK_LINKS 2
 
 struct submit_link {
     struct redis *redis;
@@ -64,6 +64,7 @@ struct submitter {
     struct submit_link bulk[SUBMIT_BULK_LINKS];
     struct upload *uploads; /* all that are not freed */
     unsigned upload_count; /* that are not answered */
+    int64_t upload_worked_us; /* since all of them rested */
 };
 
 enum submit_state {

@@ -106,8 +106,17 @@ void
 upload_wake(struct upload *upload)
 {
     static const struct timeval now = {0, 0};
-    if (upload->state == UPLOAD_READING)
+    static const struct timeval rest = {0, UPLOAD_REST_US};
+    struct submitter *owner = upload->owner;
+    if (upload->state != UPLOAD_READING ||
+        evtimer_pending(upload->pump, NULL))
+        return;
+    if (owner->upload_worked_us < UPLOAD_BURST_US) {
         evtimer_add(upload->pump, &now);
+        return;
+    }
+    owner->upload_worked_us = 0;
+    evtimer_add(upload->pump, &rest);
 }
 
 /* The client is read again. */
@@ -133,8 +142,9 @@ static void
 on_pump(evutil_socket_t fd, short events, void *arg)
 {
     struct upload *upload = arg;
-    int64_t share = UPLOAD_TURN_US / (int64_t)upload->owner->upload_count;
-    int64_t until = clock_mono_us() + share;
+    struct submitter *owner = upload->owner;
+    int64_t began = clock_mono_us();
+    int64_t until = began + UPLOAD_TURN_US / (int64_t)owner->upload_count;
     bool more = true;
     (void)fd;
     (void)events;
@@ -142,6 +152,7 @@ on_pump(evutil_socket_t fd, short events, void *arg)
     while (more && upload->state == UPLOAD_READING &&
         !upload_is_backed_up(upload) && clock_mono_us() < until)
         more = upload_step(upload);
+    owner->upload_worked_us += clock_mono_us() - began;
     if (upload->state == UPLOAD_READING) {
         if (upload->finished && !upload->work.busy)
             settle(upload);

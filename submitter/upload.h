@@ -55,12 +55,20 @@
 /* Uploads at a time: each may hold one item of 32 MiB. */
 #define UPLOADS_MAX 16
 /* Work in a turn of the loop, shared by all uploads. */
-#define UPLOAD_TURN_US 300
-/* Of one item in a step: about 200 us when it is compressed. */
-#define UPLOAD_STEP_BYTES ((size_t)32 * 1024)
+#define UPLOAD_TURN_US 150
+/* After so much work they rest (a timer's shortest): without it a client on
+ * the same machine, Redis and this would fill two processors, and others
+ * would wait for theirs. */
+#define UPLOAD_BURST_US 1000
+#define UPLOAD_REST_US 1000
+/* Of one item in a step: about 100 us when it is compressed. */
+#define UPLOAD_STEP_BYTES ((size_t)16 * 1024)
 /* Not acknowledged by Redis: more of it only makes others wait there. */
-#define UPLOAD_OPS_MAX 256
-#define UPLOAD_OPS_BYTES ((size_t)2 << 20)
+#define UPLOAD_OPS_MAX 64
+#define UPLOAD_OPS_BYTES ((size_t)512 << 10)
+/* Of a part of a long request; of one of 32 MiB that does not shrink there
+ * are as many as there may be. Longer ones stop Redis for longer, each. */
+#define UPLOAD_PART_BYTES ((size_t)256 * 1024)
 /* Redis may be away for so long before the upload is given up. */
 #define UPLOAD_PATIENCE_MS 10000
 /* Shared beginnings of prompts shorter than this are not marked for Claude's

@@ -197,6 +197,15 @@ on_stored(void *arg, struct slice run)
         upload_send_part(upload, item, run);
 }
 
+static size_t
+part_bytes(const struct upload *upload)
+{
+    const struct config *config = upload->owner->service->config;
+    return config->max_body_bytes <= UPLOAD_PART_BYTES * QUEUE_PARTS_MAX
+        ? UPLOAD_PART_BYTES
+        : QUEUE_PART_BYTES;
+}
+
 /* The item has a name that is free: it can be packed. */
 static void
 begin_request(struct upload *upload)
@@ -216,7 +225,7 @@ begin_request(struct upload *upload)
     memcpy(item->meta.batch, upload->batch.uuid, sizeof(upload->batch.uuid));
     item->meta.custom_id = memory_dup(info->custom_id);
     work->item = item;
-    work->writer = body_writer_new(QUEUE_PART_BYTES, on_stored, upload);
+    work->writer = body_writer_new(part_bytes(upload), on_stored, upload);
     work->at = 0;
     work->end = work->text.len;
     if (info->params != JSON_KIND_NONE) {

@@ -5,9 +5,11 @@
 import { cpus, loadavg } from 'node:os';
 import { execFileSync } from 'node:child_process';
 import { stopAll } from '../scenario/lib/index.mjs';
-import * as figures from './figures.mjs';
+import { batch } from './batch.mjs';
+import * as others from './figures.mjs';
 import { runs, scale } from './lib.mjs';
 
+const figures = { ...others, batch };
 const columns = ['figure', 'measured', 'reference', 'ratio', 'wanted', ''];
 
 function version(command, args, pattern) {
@@ -37,7 +39,7 @@ function printTable(rows) {
 }
 
 const all = ['submits', 'pipeline', 'inflight', 'large', 'idle', 'longpoll',
-  'million'];
+  'million', 'batch'];
 const wanted = process.env.BENCH?.split(',') ?? all;
 const unknown = wanted.filter((name) => !all.includes(name));
 if (unknown.length > 0) {

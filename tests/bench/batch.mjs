@@ -1,0 +1,114 @@
+// The figure `batch`: one create of 100,000 small requests, one of 250 MB,
+// and what others notice of it.
+
+import { request } from 'node:http';
+import { bodyFile, clearRedis, makeBody, measure, medianOf, megabytes, ms,
+  peakBytes, perSecond, repeat, residentBytes, resetPeak, size, startInstallation,
+  startLoad } from './lib.mjs';
+import { sleep } from '../scenario/lib/index.mjs';
+
+const MODEL = 'claude-sonnet-5-5';
+
+/** The body of a create, as one Buffer. */
+function makeBatch(count, bytes) {
+  const params = makeBody(bytes, MODEL);
+  const parts = ['{"requests":['];
+  for (let i = 0; i < count; i++) {
+    parts.push(`${i > 0 ? ',' : ''}{"custom_id":"row-${i}","params":`,
+      params.replace('"content":"', `"content":"Row ${i}: `), '}');
+  }
+  parts.push(']}');
+  return Buffer.from(parts.join(''));
+}
+
+function post(url, body) {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const sent = request(`${url}/v1/messages/batches`, { method: 'POST',
+      headers: { 'content-type': 'application/json',
+        'content-length': body.length } }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (data) => { text += data; });
+      answer.on('end', () => (answer.statusCode === 200
+        ? resolve({ seconds: (performance.now() - began) / 1000,
+          batch: JSON.parse(text) })
+        : reject(new Error(`${answer.statusCode}: ${text.slice(0, 500)}`))));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+/** Submits and polls every 5 ms, each on a connection of its own, while
+ * `work` runs: { submit, poll }, each with p99_ms. */
+async function beside(all, small, work) {
+  const submit = await startLoad('probe', '--to', all.submitter.to,
+    '--body', small, '--interval-ms', 5);
+  const poll = await startLoad('probe', '--to', all.status.to,
+    '--path', `/v1/jobs/${all.someJob}`, '--interval-ms', 5);
+  const result = await work();
+  return { result, submit: await submit.finish(), poll: await poll.finish() };
+}
+
+async function upload(all, small, body) {
+  await clearRedis(all.db);
+  all.someJob = await someJob(all);
+  await sleep(300);
+  const alone = await beside(all, small, () => sleep(3000));
+  resetPeak(all.submitter.pid);
+  const idle = residentBytes(all.submitter.pid);
+  const { seconds, batch } = await post(all.submitter.url, body);
+  const growth = peakBytes(all.submitter.pid) - idle;
+  const busy = await beside(all, small, () => post(all.submitter.url, body));
+  return { seconds, growth, alone, busy,
+    count: batch.request_counts.processing };
+}
+
+/** A job that stays queued, to be asked for. */
+async function someJob(all) {
+  const answer = await fetch(`${all.submitter.url}/v1/jobs`, { method: 'POST',
+    headers: { 'content-type': 'application/json' }, body: makeBody(200, MODEL) });
+  return (await answer.json()).id;
+}
+
+function besideRows(results) {
+  return ['submit', 'poll'].map((name) => {
+    const alone = medianOf(results, (r) => r.alone[name].p99_ms);
+    const busy = medianOf(results, (r) => r.busy[name].p99_ms);
+    return { figure: `  p99 of a ${name} beside it`, measured: ms(busy),
+      reference: `${ms(alone)} without it`, ratio: `${(busy / alone).toFixed(1)} x`,
+      wanted: '<= 2 x', ok: busy <= 2 * alone };
+  });
+}
+
+function memoryRow(results) {
+  const growth = medianOf(results, (r) => r.growth);
+  return { figure: '  memory of the submitter above idle',
+    measured: megabytes(growth), wanted: '< 64 MB', ok: growth < 64e6 };
+}
+
+export async function batch() {
+  const count = size(100_000);
+  const many = makeBatch(count, 250);
+  const large = makeBatch(250, size(1_000_000));
+  const small = bodyFile(1024, MODEL);
+  const all = await startInstallation({ submitter: true, status: true,
+    env: { LONGHAUL_MAX_QUEUED_BYTES: '8GiB' } });
+  await measure('load', 'submit', '--to', all.submitter.to, '--requests', 100,
+    '--body', small);
+  const items = await repeat(() => upload(all, small, many));
+  const bytes = await repeat(() => upload(all, small, large));
+  await all.stop();
+  if (items.some((r) => r.count !== count) || bytes.some((r) => r.count !== 250))
+    throw new Error('a batch is not whole');
+  const rate = count / medianOf(items, (r) => r.seconds);
+  const speed = large.length / medianOf(bytes, (r) => r.seconds);
+  return [
+    { figure: `a batch of ${count} small requests`, measured: perSecond(rate) },
+    memoryRow(items), ...besideRows(items),
+    { figure: `a batch of ${megabytes(large.length)}`,
+      measured: `${megabytes(speed)}/s` },
+    memoryRow(bytes), ...besideRows(bytes),
+  ];
+}
