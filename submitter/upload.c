@@ -108,8 +108,7 @@ upload_wake(struct upload *upload)
     static const struct timeval now = {0, 0};
     static const struct timeval rest = {0, UPLOAD_REST_US};
     struct submitter *owner = upload->owner;
-    if (upload->state != UPLOAD_READING ||
-        evtimer_pending(upload->pump, NULL))
+    if (upload->state != UPLOAD_READING || evtimer_pending(upload->pump, NULL))
         return;
     if (owner->upload_worked_us < UPLOAD_BURST_US) {
         evtimer_add(upload->pump, &now);

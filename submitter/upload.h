@@ -71,9 +71,6 @@
 #define UPLOAD_PART_BYTES ((size_t)256 * 1024)
 /* Redis may be away for so long before the upload is given up. */
 #define UPLOAD_PATIENCE_MS 10000
-/* Shared beginnings of prompts shorter than this are not marked for Claude's
- * cache: the shortest that most models take. */
-#define UPLOAD_CACHE_TOKENS 1024
 /* Rejected lines that the answer shows. */
 #define UPLOAD_ERRORS_SHOWN BATCH_ERRORS_SHOWN
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/service/config.h"
+#include "common/service/models.h"
 #include "submitter/upload.h"
 
 /* What the prompt of a row may become, escaped, before it is looked at: a
@@ -155,8 +156,9 @@ render_row(struct upload *upload)
         .system = query->system,
         .model = query->model[0] != '\0' ? query->model : config->model,
         .max_tokens = query->max_tokens};
-    /* The shortest part that every model caches. */
-    template_request_plan(&request, UPLOAD_CACHE_TOKENS, 1);
+    template_request_plan(&request,
+        models_cache_min_tokens(upload->owner->service->models, request.model),
+        1);
     buffer_reset(&upload->rendered);
     template_request_render(
         &request, upload->csv.row.fields, &upload->rendered);
