@@ -9,12 +9,16 @@
  * Results as lines of JSON. A hundred thousand rows are read in slices, each
  * a read transaction of its own, and a slice is only read when the client
  * has taken the one before: neither the store's log nor our memory grows
- * with a slow reader. After each slice everybody else has a turn.
+ * with a slow reader. After each slice the download rests for some times as
+ * long as the slice took: flat out it would fill a processor, and all others
+ * would wait for it.
  */
 
 #define SLICE_ROWS 64
 #define SLICE_BYTES ((size_t)256 * 1024)
 #define LOOK_EVERY_MS 250
+#define REST_TIMES 3
+#define REST_MAX_US 50000
 
 struct results {
     struct call call;
@@ -27,7 +31,9 @@ struct results {
     bool busy; /* an answer of the store or of Redis is due */
     bool blocked; /* the client has to take what is there first */
     bool ended; /* the batch had ended before the rows were read */
-    struct event *timer; /* NULL: it does not wait */
+    bool caught_up; /* the timer is for a look at the batch, not for a rest */
+    int64_t began_us; /* the slice that was read last */
+    struct event *timer; /* pending: it rests or waits */
     struct buffer lines;
 };
 
@@ -36,8 +42,7 @@ static void read_slice(struct results *results);
 static void
 results_free(struct results *results)
 {
-    if (results->timer != NULL)
-        event_free(results->timer);
+    event_free(results->timer);
     buffer_clear(&results->lines);
     memory_free(results);
 }
@@ -119,6 +124,11 @@ on_timer(evutil_socket_t fd, short events, void *arg)
     struct results *results = arg;
     (void)fd;
     (void)events;
+    if (!results->caught_up) {
+        if (!results->blocked)
+            read_slice(results);
+        return;
+    }
     results->busy = true;
     batch_look(results->call.status, results->uuid, on_look, results);
 }
@@ -136,9 +146,16 @@ wait_for_more(struct results *results)
 {
     const struct timeval later = {0, LOOK_EVERY_MS * 1000};
     start(results);
-    if (results->timer == NULL)
-        results->timer =
-            evtimer_new(results->call.status->service->base, on_timer, results);
+    results->caught_up = true;
+    evtimer_add(results->timer, &later);
+}
+
+static void
+rest(struct results *results)
+{
+    int64_t us = (clock_mono_us() - results->began_us) * REST_TIMES;
+    struct timeval later = {0, us < REST_MAX_US ? us : REST_MAX_US};
+    results->caught_up = false;
     evtimer_add(results->timer, &later);
 }
 
@@ -181,11 +198,11 @@ on_rows(void *arg, enum store_status status, const struct store_batch_row *rows,
     }
     if (count > 0)
         put_rows(results, rows, count);
-    if (more && !results->blocked)
-        read_slice(results);
-    else if (!more && may_wait(results))
+    if (more)
+        rest(results);
+    else if (may_wait(results))
         wait_for_more(results);
-    else if (!more)
+    else
         finish(results);
 }
 
@@ -200,6 +217,7 @@ read_slice(struct results *results)
         .limit = SLICE_ROWS,
         .max_bytes = SLICE_BYTES};
     results->busy = true;
+    results->began_us = clock_mono_us();
     store_batch_rows(
         results->call.status->service->store, &query, on_rows, results);
 }
@@ -246,9 +264,11 @@ begin(struct http_request *req, enum bulk_face face)
     struct results *results = memory_zalloc(1, sizeof(*results));
     results->face = face;
     batches_begin(&results->call, req, face);
+    results->timer =
+        evtimer_new(results->call.status->service->base, on_timer, results);
     if (batches_id(&results->call, results->uuid))
         return results;
-    memory_free(results);
+    results_free(results);
     return NULL;
 }
 
@@ -272,7 +292,7 @@ batches_handle_results(struct http_request *req, void *program)
     if (results == NULL)
         return;
     if (!call_params(&results->call, names, &params)) {
-        memory_free(results);
+        results_free(results);
         return;
     }
     int bad = params_number(
@@ -282,7 +302,7 @@ batches_handle_results(struct http_request *req, void *program)
     if (bad != 0)
         call_bad(&results->call, "%s", error);
     if (wait_ms < 0) {
-        memory_free(results);
+        results_free(results);
         return;
     }
     results->after = (int64_t)after;
