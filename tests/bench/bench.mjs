@@ -39,7 +39,7 @@ function printTable(rows) {
 }
 
 const all = ['submits', 'pipeline', 'inflight', 'large', 'idle', 'longpoll',
-  'million', 'batch'];
+  'million', 'batch', 'results'];
 const wanted = process.env.BENCH?.split(',') ?? all;
 const unknown = wanted.filter((name) => !all.includes(name));
 if (unknown.length > 0) {

@@ -352,3 +352,7 @@ export async function million() {
       reference: `of which request ${readFileSync(body).length}` },
   ];
 }
+
+/* --- batches ------------------------------------------------------------------------ */
+
+export { results } from './results.mjs';
