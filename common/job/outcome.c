@@ -37,6 +37,9 @@ static const struct text_row by_code[] = {
     {"organization_on_hold", OUTCOME_CLASS_ACCOUNT_HOLD},
     {"cmek_key_disabled", OUTCOME_CLASS_ACCOUNT_HOLD},
     {"cmek_key_network_blocked", OUTCOME_CLASS_ACCOUNT_HOLD},
+    {"cmek_key_unreachable", OUTCOME_CLASS_ACCOUNT_HOLD},
+    /* Who made the key has left the organization: a 400. */
+    {"claude_code_key_creator_not_member", OUTCOME_CLASS_AUTH},
     {NULL, OUTCOME_CLASS_OK}};
 
 static const struct text_row by_type[] = {
@@ -51,6 +54,12 @@ static const struct text_row by_type[] = {
     {"api_error", OUTCOME_CLASS_API_ERROR},
     {"timeout_error", OUTCOME_CLASS_UPSTREAM_TIMEOUT},
     {"overloaded_error", OUTCOME_CLASS_OVERLOADED}, {NULL, OUTCOME_CLASS_OK}};
+
+/* Answers that were paid for, but are not all that was asked for. */
+static const struct text_row by_stop[] = {{"refusal", OUTCOME_CLASS_REFUSAL},
+    {"max_tokens", OUTCOME_CLASS_MAX_TOKENS},
+    {"model_context_window_exceeded", OUTCOME_CLASS_CONTEXT_WINDOW},
+    {"pause_turn", OUTCOME_CLASS_PAUSE_TURN}, {NULL, OUTCOME_CLASS_OK}};
 
 /* bare: also without Claude's error envelope. A 400 or 404 without one came
  * from something else on the way and says nothing about the job. */
@@ -140,11 +149,10 @@ class_of_error(const struct outcome_input *in)
 static enum outcome_class_id
 class_of_message(const struct outcome_input *in)
 {
-    if (slice_equal_text(in->stop_reason, "refusal"))
-        return OUTCOME_CLASS_REFUSAL;
-    if (slice_equal_text(in->stop_reason, "max_tokens"))
-        return OUTCOME_CLASS_MAX_TOKENS;
-    return OUTCOME_CLASS_OK;
+    enum outcome_class_id class_id = OUTCOME_CLASS_OK;
+
+    (void)find_text(by_stop, in->stop_reason, &class_id);
+    return class_id;
 }
 
 /*
@@ -244,10 +252,11 @@ set_times(const struct outcome_input *in, struct outcome *out)
 {
     int64_t delay = server_delay_ms(in, &out->retry_after_absurd);
 
-    if (out->verdict == OUTCOME_RETRY && delay > 0) {
+    if (out->verdict == OUTCOME_RETRY && delay > 0)
         out->retry_at_ms = in->now_ms + delay;
-        if (out->info->holds_bucket)
-            out->hold_until_ms = out->retry_at_ms;
+    if (out->verdict == OUTCOME_RETRY && out->info->holds_bucket) {
+        delay = delay > 0 ? delay : out->info->hold_ms;
+        out->hold_until_ms = delay > 0 ? in->now_ms + delay : 0;
     }
     if (out->verdict != OUTCOME_PAUSE_POOL)
         return;

@@ -44,6 +44,8 @@ enum outcome_class_id {
     OUTCOME_CLASS_OK,
     OUTCOME_CLASS_REFUSAL,
     OUTCOME_CLASS_MAX_TOKENS,
+    OUTCOME_CLASS_CONTEXT_WINDOW,
+    OUTCOME_CLASS_PAUSE_TURN,
     OUTCOME_CLASS_BAD_REQUEST,
     OUTCOME_CLASS_SPEND_LIMIT_OWN,
     OUTCOME_CLASS_ACCOUNT_HOLD,
@@ -79,7 +81,9 @@ struct outcome_class {
     bool breaker_counts; /* as a failure of the upstream */
     bool holds_bucket; /* retry-after is meant for the whole bucket */
     bool may_be_own; /* of this one request, not of the account */
-    int64_t hold_ms; /* PAUSE_POOL: look again after this */
+    /* Of the pool (PAUSE_POOL) or the bucket (holds_bucket), when the answer
+     * says no time. */
+    int64_t hold_ms;
     const char *text; /* one sentence for the user */
 };
 

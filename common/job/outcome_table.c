@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#define SECOND_MS INT64_C(1000)
 #define MINUTE_MS INT64_C(60000)
 
 /*
@@ -31,6 +32,22 @@ static const struct outcome_class classes[OUTCOME_CLASS_COUNT] = {
             .verdict = OUTCOME_SUCCEEDED,
             .counts_as_attempt = true,
             .text = "The answer was cut at max_tokens.",
+        },
+    [OUTCOME_CLASS_CONTEXT_WINDOW] =
+        {
+            .name = "context_window",
+            .verdict = OUTCOME_SUCCEEDED,
+            .counts_as_attempt = true,
+            .text = "The answer was cut where the model's context window "
+                    "ends.",
+        },
+    [OUTCOME_CLASS_PAUSE_TURN] =
+        {
+            .name = "pause_turn",
+            .verdict = OUTCOME_SUCCEEDED,
+            .counts_as_attempt = true,
+            .text = "Claude paused in a long turn with server tools; submit "
+                    "the answer's content unchanged to go on.",
         },
     [OUTCOME_CLASS_BAD_REQUEST] =
         {
@@ -104,6 +121,7 @@ static const struct outcome_class classes[OUTCOME_CLASS_COUNT] = {
             .name = "rate_limit",
             .verdict = OUTCOME_RETRY,
             .holds_bucket = true,
+            .hold_ms = SECOND_MS,
             .text = "Claude's rate limit is reached.",
         },
     [OUTCOME_CLASS_ACCELERATION_LIMIT] =
@@ -111,6 +129,7 @@ static const struct outcome_class classes[OUTCOME_CLASS_COUNT] = {
             .name = "acceleration_limit",
             .verdict = OUTCOME_RETRY,
             .holds_bucket = true,
+            .hold_ms = 5 * SECOND_MS,
             .text = "The use of Claude grew too fast; the pace is lowered.",
         },
     [OUTCOME_CLASS_SPEND_CAP] =

@@ -42,7 +42,9 @@ static const struct class_case class_cases[] = {
     /* Results. */
     {OK, 200, "", "", "", "end_turn", "ok", OUTCOME_SUCCEEDED},
     {OK, 200, "", "", "", "tool_use", "ok", OUTCOME_SUCCEEDED},
-    {OK, 200, "", "", "", "pause_turn", "ok", OUTCOME_SUCCEEDED},
+    {OK, 200, "", "", "", "pause_turn", "pause_turn", OUTCOME_SUCCEEDED},
+    {OK, 200, "", "", "", "model_context_window_exceeded", "context_window",
+        OUTCOME_SUCCEEDED},
     {OK, 200, "", "", "", "a_new_reason", "ok", OUTCOME_SUCCEEDED},
     {OK, 200, "", "", "", "refusal", "refusal", OUTCOME_SUCCEEDED},
     {OK, 200, "", "", "", "max_tokens", "max_tokens", OUTCOME_SUCCEEDED},
@@ -52,6 +54,10 @@ static const struct class_case class_cases[] = {
     {OK, 400, INVALID, "tool_name_conflict", "", "", "bad_request",
         OUTCOME_FAIL},
     {OK, 404, "not_found_error", "", "", "", "not_found", OUTCOME_FAIL},
+    {OK, 404, "not_found_error", "thread_not_found", "", "", "not_found",
+        OUTCOME_FAIL},
+    {OK, 413, "request_too_large", "request_body_too_large_after_decoding", "",
+        "", "too_large", OUTCOME_FAIL},
     {OK, 413, "request_too_large", "", "", "", "too_large", OUTCOME_FAIL},
     {OK, 413, "", "", "", "", "too_large", OUTCOME_FAIL},
     {OK, 422, INVALID, "", "", "", "bad_request", OUTCOME_FAIL},
@@ -72,6 +78,14 @@ static const struct class_case class_cases[] = {
         OUTCOME_PAUSE_POOL},
     {OK, 400, INVALID, "cmek_key_disabled", "", "", "account_hold",
         OUTCOME_PAUSE_POOL},
+    {OK, 503, "api_error", "cmek_key_unreachable", "", "", "account_hold",
+        OUTCOME_PAUSE_POOL},
+    {OK, 400, INVALID, "claude_code_key_creator_not_member", "", "", "auth",
+        OUTCOME_PAUSE_POOL},
+    {OK, 402, "billing_error", "linked_organization_frozen", "", "", "billing",
+        OUTCOME_PAUSE_POOL},
+    {OK, 402, "", "", "", "", "billing", OUTCOME_PAUSE_POOL},
+    {OK, 403, "", "", "", "", "permission", OUTCOME_PAUSE_POOL},
     {OK, 401, "authentication_error", "", "", "", "auth", OUTCOME_PAUSE_POOL},
     {OK, 401, "", "", "", "", "auth", OUTCOME_PAUSE_POOL},
     {OK, 402, "billing_error", "", "", "", "billing", OUTCOME_PAUSE_POOL},
@@ -93,7 +107,8 @@ static const struct class_case class_cases[] = {
         "acceleration_limit", OUTCOME_RETRY},
     {OK, 500, "api_error", "", "", "", "api_error", OUTCOME_RETRY},
     {OK, 502, "", "", "", "", "api_error", OUTCOME_RETRY},
-    {OK, 503, "api_error", "cmek_key_unreachable", "", "", "api_error",
+    {OK, 503, "api_error", "", "", "", "api_error", OUTCOME_RETRY},
+    {OK, 503, "api_error", "cmek_context_unavailable", "", "", "api_error",
         OUTCOME_RETRY},
     {OK, 504, "timeout_error", "", "", "", "upstream_timeout", OUTCOME_RETRY},
     {OK, 529, "overloaded_error", "", "", "", "overloaded", OUTCOME_RETRY},
@@ -163,9 +178,10 @@ every_answer_has_its_class_and_verdict(void **state)
         assert_int_equal(out.counts_as_attempt, out.info->counts_as_attempt);
         assert_int_equal(out.retry_at_ms, 0);
         assert_false(out.retry_after_absurd);
-        /* A pause without an end would stay when the cause is gone. */
-        assert_int_equal(
-            out.hold_until_ms > NOW, c->verdict == OUTCOME_PAUSE_POOL);
+        /* A pause without an end would stay when the cause is gone; a rate
+         * limit without a time is held for a moment. */
+        assert_int_equal(out.hold_until_ms > NOW,
+            c->verdict == OUTCOME_PAUSE_POOL || out.info->hold_ms > 0);
     }
 }
 
@@ -217,6 +233,15 @@ attempts_bills_and_the_breaker_follow_the_cause(void **state)
         {"garbage", true, true, true},
         {"empty", true, true, true},
         {"refusal", true, false, false},
+        {"context_window", true, false, false},
+        {"pause_turn", true, false, false},
+        {"account_hold", false, false, false},
+        {"billing", false, false, false},
+        {"permission", false, false, false},
+        {"spend_limit_own", false, false, false},
+        {"redirect", false, false, false},
+        {"conflict", true, false, false},
+        {"answer_too_large", true, true, false},
     };
     size_t i;
 
@@ -290,11 +315,13 @@ waits_as_long_as_the_server_asked(void **state)
         };
         struct outcome out = classify(input);
         int64_t at = c->delay_ms == 0 ? 0 : NOW + c->delay_ms;
+        /* No time, or none to believe: a second. */
+        int64_t hold = at == 0 ? NOW + 1000 : at;
 
         if (out.retry_at_ms != at)
             print_error("'%s' '%s'\n", c->after_ms, c->after);
         assert_int_equal(out.retry_at_ms, at);
-        assert_int_equal(out.hold_until_ms, at);
+        assert_int_equal(out.hold_until_ms, hold);
         assert_int_equal(out.retry_after_absurd, c->absurd);
     }
 }
@@ -320,6 +347,17 @@ an_internal_error_holds_the_job_and_not_the_bucket(void **state)
     (void)state;
     assert_int_equal(classify(input).retry_at_ms, NOW + 7000);
     assert_int_equal(classify(input).hold_until_ms, 0);
+}
+
+static void
+an_overload_without_a_time_is_left_to_the_breaker(void **state)
+{
+    struct outcome_input input = {.status = 529};
+
+    (void)state;
+    assert_int_equal(classify(input).hold_until_ms, 0);
+    input.retry_after = slice_of("20");
+    assert_int_equal(classify(input).hold_until_ms, NOW + 20000);
 }
 
 static void
@@ -397,7 +435,8 @@ x_should_retry_has_the_last_word_but_never_fails_the_account(void **state)
         assert_int_equal(out.verdict, rows[i].verdict);
         assert_int_equal(out.counts_as_attempt, rows[i].counts);
         assert_int_equal(
-            out.hold_until_ms != 0, rows[i].verdict == OUTCOME_PAUSE_POOL);
+            out.hold_until_ms != 0, rows[i].verdict == OUTCOME_PAUSE_POOL ||
+                (rows[i].status == 429 && rows[i].verdict == OUTCOME_RETRY));
     }
 }
 
@@ -411,6 +450,7 @@ main(void)
         cmocka_unit_test(waits_as_long_as_the_server_asked),
         cmocka_unit_test(a_very_long_header_is_no_time),
         cmocka_unit_test(an_internal_error_holds_the_job_and_not_the_bucket),
+        cmocka_unit_test(an_overload_without_a_time_is_left_to_the_breaker),
         cmocka_unit_test(the_spend_cap_holds_until_the_first_of_the_month),
         cmocka_unit_test(months_end_where_the_calendar_says),
         cmocka_unit_test(
