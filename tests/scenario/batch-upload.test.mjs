@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { bin, CANARY, root, sleep, startProcess, startRedis, stopAll, tmpdir, until }
+import { bin, CANARY, root, sleep, startProcess, startRedis, startStack, stopAll,
+  tmpdir, until }
   from './lib/index.mjs';
 import { redisClient } from './lib/redis-client.mjs';
 
@@ -73,7 +74,7 @@ function refused(answer, status, type, pattern) {
 /** A body that is sent bit by bit and may break off: a chunked request on a
  * socket. Returns { write, end, answer, destroy }. */
 function chunkedPost(program, path, type, headers = '') {
-  const socket = connect(program.port, '127.0.0.1');
+  const socket = connect(Number(new URL(program.url).port), '127.0.0.1');
   let got = '';
   socket.on('data', (data) => { got += data; });
   socket.on('error', () => {});
@@ -563,5 +564,94 @@ describe('batch upload', () => {
     const answer = await upload.answer();
     assert.match(answer, /^HTTP\/1\.1 202 /);
     assert.match(answer, /"accepted":400,"rejected":0/);
+  });
+});
+
+describe('batch upload, after the end', () => {
+  let stack;
+  let client;
+  const headers = { 'idempotency-key': 'night-1' };
+  const rows = Array.from({ length: 30 }, (_, i) => ({ custom_id: `row-${i}`,
+    params: { ...params(`Row ${i}`), model: 'mock-ok' } }));
+  const ended = (id) => until(async () => {
+    const answer = await fetch(`${stack.status.url}/v1/batches/${id}`);
+    const json = await answer.json();
+    return json.status === 'ended' && json;
+  }, { what: 'the end of the batch', timeoutMs: 20_000 });
+
+  before(async () => {
+    stack = await startStack();
+    client = redisClient(stack.redis.socket);
+  });
+  after(async () => {
+    client.close();
+    await stopAll();
+  });
+
+  test('its key gives the same batch, from Redis and from the store', async () => {
+    const first = await native(stack.submitter, rows, { headers });
+    assert.equal(first.status, 202, first.text);
+    const end = await ended(first.json.id);
+    assert.deepEqual([end.accepted, end.counts.succeeded], [30, 30]);
+    const again = await native(stack.submitter, rows, { headers });
+    assert.equal(again.status, 202, again.text);
+    assert.equal(again.json.id, first.json.id);
+    // Until its keys leave Redis.
+    await until(async () => await client.command('EXISTS',
+      `${P}batch:${first.json.id.slice(6)}`) === 0, { what: 'its keys are gone',
+      timeoutMs: 70_000 });
+    const later = await native(stack.submitter, rows, { headers });
+    assert.equal(later.status, 202, later.text);
+    assert.equal(later.json.id, first.json.id);
+    assert.equal(later.json.status, 'ended');
+    assert.equal(later.json.counts.succeeded, 30);
+    // A day later the record in Redis is gone as well.
+    for (const key of await client.command('KEYS', `${P}bidem:*`))
+      await client.command('DEL', key);
+    const stored = await native(stack.submitter, rows, { headers });
+    assert.equal(stored.status, 202, stored.text);
+    assert.equal(stored.json.id, first.json.id);
+    assert.equal(stored.headers.get('idempotent-replayed'), 'true');
+    refused(await native(stack.submitter, rows.slice(1), { headers }), 422,
+      'invalid_request_error', /another upload/);
+    assert.equal(stack.claude.ends().length, 30);
+    const gone = await fetch(`${stack.status.url}/v1/batches/${first.json.id}`,
+      { method: 'DELETE' });
+    assert.equal(gone.status, 204);
+    refused(await native(stack.submitter, rows, { headers }), 410,
+      'not_found_error', /was deleted/);
+  });
+
+  test('refused requests end as errored, without a call', async () => {
+    const calls = stack.claude.ends().length;
+    const answer = await claude(stack.submitter, { requests: [
+      { custom_id: 'empty', params: {} },
+      { custom_id: 'stream', params: { ...params(), stream: true } }] });
+    assert.equal(answer.status, 200, answer.text);
+    const end = await ended(answer.json.id);
+    assert.equal(end.counts.failed, 2);
+    const results = await fetch(
+      `${stack.status.url}/v1/messages/batches/${answer.json.id}/results`);
+    const found = (await results.text()).trim().split('\n').map(JSON.parse);
+    assert.deepEqual(found.map(({ custom_id, result }) => [custom_id, result.type,
+      result.error.error.type]).sort(), [
+      ['empty', 'errored', 'invalid_request_error'],
+      ['stream', 'errored', 'invalid_request_error']]);
+    assert.equal(stack.claude.ends().length, calls);
+  });
+
+  test('an upload in hand is taken before the submitter ends', async () => {
+    const upload = chunkedPost(stack.submitter, '/v1/batches',
+      'application/x-ndjson');
+    await upload.write(`${lines(rows.slice(0, 20))}\n`);
+    await sleep(200);
+    stack.submitter.signal('SIGTERM');
+    await sleep(200);
+    await upload.write(lines(rows.slice(20)));
+    upload.end();
+    const answer = await upload.answer();
+    assert.match(answer, /^HTTP\/1\.1 202 /);
+    assert.match(answer, /"accepted":30,/);
+    assert.deepEqual(await stack.submitter.exited, { code: 0, signal: null });
   });
 });
