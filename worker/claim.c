@@ -11,6 +11,7 @@
 #include "worker/flight.h"
 #include "worker/governor.h"
 #include "worker/holds.h"
+#include "worker/route.h"
 #include "worker/upkeep.h"
 
 #define QUEUES_STEP 64
@@ -26,6 +27,8 @@
 #define ROUND_BULK 16
 /* The right to probe, until the claim tells whether there is a job. */
 #define PROBE_CLAIM_MS 5000
+/* Another worker had it: how soon it is asked for again. */
+#define PROBE_AGAIN_MS 500
 
 /* One queue of Redis and what this worker believes of it. */
 struct work_queue {
@@ -43,7 +46,6 @@ struct claimer {
     bool stopped;
     unsigned asks; /* claims on their way */
     unsigned asked; /* jobs asked for in them */
-    unsigned probe_asks; /* to probe */
     bool suspect_asked; /* one of them may bring a suspect */
     unsigned round; /* for the order of lanes */
     size_t queue_count;
@@ -57,10 +59,8 @@ struct ask {
     unsigned count;
     bool suspect_ok;
     int64_t asked_ms;
-    enum holds_answer how;
     char consumer[WORKER_CONSUMER_SIZE];
-    struct holds_verdict verdict;
-    struct worker_bucket *bucket; /* whose quota it uses, or NULL */
+    struct route route; /* bucket NULL: no call is to be made */
     struct queue_quota quota;
 };
 
@@ -177,8 +177,10 @@ ask_done(struct ask *ask)
     ask->queue->asking--;
     claimer->asks--;
     claimer->asked -= ask->count;
-    if (ask->how == HOLDS_PROBE)
-        claimer->probe_asks--;
+    if (ask->route.bucket != NULL)
+        ask->route.bucket->asked -= ask->count;
+    if (ask->route.probe_scope != NULL)
+        ask->route.bucket->pool->probe_asks--;
     if (ask->suspect_ok)
         claimer->suspect_asked = false;
     memory_free(ask);
@@ -191,11 +193,11 @@ take_claims(struct ask *ask, struct queue_claim *claims, size_t count)
 {
     const struct flight_origin origin = {
         .asked_ms = ask->asked_ms,
-        .probe = ask->how == HOLDS_PROBE,
-        .use_fallback = ask->how == HOLDS_FALLBACK,
-        .bucket = ask->bucket,
+        .probe = ask->route.probe_scope != NULL,
+        .fallback = ask->route.fallback,
+        .bucket = ask->route.bucket,
         .queue_name = ask->queue->name,
-        .probe_scope = ask->verdict.scope,
+        .probe_scope = ask->route.probe_scope,
     };
 
     for (size_t i = 0; i < count; i++)
@@ -215,8 +217,8 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
     if (known && strcmp(ask->consumer, worker->consumer) == 0)
         take_claims(ask, claims, count);
     if (known && ask->quota.wait_ms > 0) {
-        governor_lacking(worker->governor, ask->bucket->scope, ask->queue->name,
-            clock_mono_ms(), ask->quota.wait_ms);
+        governor_lacking(worker->governor, ask->route.bucket->scope,
+            ask->queue->name, clock_mono_ms(), ask->quota.wait_ms);
         ask->queue->plenty = false;
         claim_soon(worker, QUOTA_PAUSE_MS);
     } else if (known) {
@@ -244,7 +246,8 @@ ask_claim(struct ask *ask)
     ask->asked_ms = clock_mono_ms();
     if (queue_claim(worker->service->queue, worker->consumer, ask->queue->name,
             ask->count, ask->suspect_ok,
-            ask->bucket != NULL ? &ask->quota : NULL, on_claims, ask) != 0)
+            ask->route.bucket != NULL ? &ask->quota : NULL, on_claims,
+            ask) != 0)
         ask_done(ask);
 }
 
@@ -253,10 +256,16 @@ on_probe(void *arg, enum queue_status status)
 {
     struct ask *ask = arg;
 
-    if (status == QUEUE_OK && !ask->queue->claimer->stopped)
+    struct worker *worker = ask->queue->claimer->worker;
+
+    if (status == QUEUE_OK && !ask->queue->claimer->stopped) {
         ask_claim(ask);
-    else
-        ask_done(ask);
+        return;
+    }
+    /* Another worker probes; meanwhile other pools can be asked. */
+    ask->route.bucket->pool->probe_ms = clock_mono_ms() + PROBE_AGAIN_MS;
+    ask_done(ask);
+    claim_soon(worker, 0);
 }
 
 /* --- what may be asked for ------------------------------------------- */
@@ -277,68 +286,75 @@ free_slots(const struct claimer *claimer)
     return busy >= most ? 0 : (unsigned)(most - busy);
 }
 
-/* One probe at a time: the lock in Redis keeps other workers out, and this
- * keeps us from asking twice. */
+/* One probe of a pool at a time: the lock in Redis keeps other workers out,
+ * and this keeps us from asking twice. */
 static bool
-is_probing(const struct claimer *claimer, const char *scope)
+may_probe(void *arg, const struct pool *pool, const char *hold_scope)
 {
     static const enum flight_state states[] = {FLIGHT_CLAIMED, FLIGHT_CALLING};
+    const struct claimer *claimer = arg;
     const struct flight *flight;
 
-    if (claimer->probe_asks > 0)
-        return true;
+    if (pool->probe_asks > 0 || clock_mono_ms() < pool->probe_ms)
+        return false;
     for (unsigned i = 0; i < 2; i++) {
         TAILQ_FOREACH(flight, &claimer->worker->flights[states[i]], link)
         {
-            if (flight->probe && strcmp(flight->probe_scope, scope) == 0)
-                return true;
+            if (flight->probe && flight->probe_scope == hold_scope)
+                return false;
         }
     }
-    return false;
+    return true;
 }
 
 static void
 ask_probe(struct ask *ask)
 {
-    struct claimer *claimer = ask->queue->claimer;
-    struct worker *worker = claimer->worker;
+    struct worker *worker = ask->queue->claimer->worker;
 
-    claimer->probe_asks++;
-    if (queue_probe(worker->service->queue, ask->verdict.scope,
+    ask->route.bucket->pool->probe_asks++;
+    if (queue_probe(worker->service->queue, ask->route.probe_scope,
             worker->consumer, PROBE_CLAIM_MS, on_probe, ask) != 0)
         ask_done(ask);
+}
+
+static void
+route(struct work_queue *queue, unsigned slots, struct route *route)
+{
+    struct worker *worker = queue->claimer->worker;
+    const struct route_question question = {
+        .holds = worker->holds,
+        .governor = worker->governor,
+        .pools = worker->pools,
+        .pool_count = worker->pool_count,
+        .queue_name = queue->name,
+        .now_ms = clock_mono_ms(),
+        .want = slots < CLAIM_MAX ? slots : CLAIM_MAX,
+        .may_probe = may_probe,
+        .arg = queue->claimer,
+    };
+
+    route_choose(&question, route);
 }
 
 /* Asks one queue for what may start. False: only quota was missing. */
 static bool
 claim_from(struct work_queue *queue, unsigned slots)
 {
-    struct claimer *claimer = queue->claimer;
-    struct worker *worker = claimer->worker;
-    int64_t now_ms = clock_mono_ms();
-    struct holds_verdict verdict;
+    struct route chosen;
     struct worker_bucket *bucket;
     struct ask *ask;
-    unsigned count;
-    int64_t wait_ms;
 
-    holds_judge(worker->holds, queue->name, now_ms, &verdict);
-    if (verdict.answer == HOLDS_STOP ||
-        (verdict.answer == HOLDS_PROBE && is_probing(claimer, verdict.scope)))
-        return true;
-    bucket = worker_bucket(worker, verdict.bucket);
-    if (verdict.answer == HOLDS_PROBE)
-        slots = 1;
-    count = governor_room(worker->governor, bucket->scope, queue->name, now_ms,
-        slots < CLAIM_MAX ? slots : CLAIM_MAX, &wait_ms);
-    if (count == 0)
-        return false;
-    ask = ask_new(queue, count);
-    ask->how = verdict.answer;
-    ask->verdict = verdict;
-    ask->bucket = bucket;
-    governor_quota(worker->governor, bucket->scope, queue->name, &ask->quota);
-    if (verdict.answer == HOLDS_PROBE)
+    route(queue, slots, &chosen);
+    if (chosen.answer == ROUTE_STOP || chosen.answer == ROUTE_WAIT)
+        return chosen.answer == ROUTE_STOP;
+    bucket = chosen.bucket;
+    ask = ask_new(queue, chosen.count);
+    ask->route = chosen;
+    bucket->asked += chosen.count;
+    governor_quota(queue->claimer->worker->governor, bucket->scope, queue->name,
+        &ask->quota);
+    if (chosen.answer == ROUTE_PROBE)
         ask_probe(ask);
     else
         ask_claim(ask);

@@ -269,11 +269,10 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->error = claim->error;
     flight->asked_ms = origin->asked_ms;
     flight->probe = origin->probe;
-    flight->use_fallback = origin->use_fallback;
+    flight->fallback = origin->fallback;
     flight->bucket = origin->bucket;
     flight->queue_name = origin->queue_name;
-    text_copy(flight->probe_scope, sizeof(flight->probe_scope),
-        slice_of(origin->probe_scope));
+    flight->probe_scope = origin->probe_scope;
     memcpy(result->id, claim->id, sizeof(result->id));
     result->generation = claim->generation;
     result->version = claim->version + 1;

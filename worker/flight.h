@@ -31,7 +31,7 @@ struct flight {
     bool first;
     bool suspect;
     bool probe; /* of a half-open breaker or a paused pool */
-    bool use_fallback;
+    unsigned fallback; /* 0: its own model, n: its n-th fallback */
     bool pending; /* an operation is outstanding */
     bool want_cancel; /* asked for while it was */
     bool want_release;
@@ -40,7 +40,7 @@ struct flight {
     uint64_t room_bytes; /* of its request, while it holds them */
     struct worker_bucket *bucket; /* whose quota it uses, or NULL */
     const char *queue_name; /* it came from */
-    char probe_scope[JOB_BUCKET_MAX + 80];
+    const char *probe_scope; /* of the pool; while it probes */
     struct governor_call quota;
     struct event *timer; /* tries an operation again; made when needed */
     unsigned tries; /* of the operation, in a row */
@@ -62,10 +62,10 @@ struct flight {
 struct flight_origin {
     int64_t asked_ms; /* monotonic */
     bool probe;
-    bool use_fallback;
+    unsigned fallback;
     struct worker_bucket *bucket; /* NULL: no call is to be made */
     const char *queue_name;
-    const char *probe_scope;
+    const char *probe_scope; /* lives with the pool; NULL: no probe */
 };
 
 /* Takes claim->meta over and starts. */

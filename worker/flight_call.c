@@ -91,8 +91,8 @@ send_request(struct flight *flight, bool stream, int64_t timeout_ms)
     const struct job_meta *meta = &flight->result.meta;
     const struct config *config = flight->worker->service->config;
     struct claude_request request = {
-        .url = upstream_messages_url(flight->worker->upstream),
-        .api_key = upstream_key(flight->worker->upstream),
+        .url = upstream_messages_url(flight->bucket->pool->upstream),
+        .api_key = upstream_key(flight->bucket->pool->upstream),
         .version = meta->api_version[0] != '\0' ? meta->api_version
             : meta->sampling                    ? VERSION_SAMPLING
                                                 : VERSION_DEFAULT,
@@ -116,8 +116,9 @@ flight_call(struct flight *flight)
     struct worker *worker = flight->worker;
     const struct job_meta *meta = &flight->result.meta;
     int64_t left_ms = flight->deadline_ms - clock_mono_ms();
-    const char *model = flight->use_fallback && meta->fallback_count > 0
-        ? meta->fallbacks[0]
+    const char *model =
+        flight->fallback > 0 && flight->fallback <= meta->fallback_count
+        ? meta->fallbacks[flight->fallback - 1]
         : NULL;
     bool stream =
         meta->max_tokens >= worker->service->config->stream_above_tokens &&
@@ -157,18 +158,18 @@ flight_call(struct flight *flight)
 static void
 judge_refusal(struct flight *flight, struct outcome *outcome)
 {
-    struct worker *worker = flight->worker;
+    struct pool *pool = flight->bucket->pool;
     const struct outcome_class *info = outcome->info;
     const char *id = flight->result.id;
     int64_t now_ms = clock_wall_ms();
     bool again = strcmp(flight->error.class_name, info->name) == 0;
 
     if (outcome->verdict == OUTCOME_SUCCEEDED &&
-        flight->sent_ms > worker->good_ms)
-        worker->good_ms = flight->sent_ms;
+        flight->sent_ms > pool->good_ms)
+        pool->good_ms = flight->sent_ms;
     if (!info->may_be_own || outcome->verdict != OUTCOME_PAUSE_POOL)
         return;
-    if (again && worker->good_ms > flight->error.at_ms) {
+    if (again && pool->good_ms > flight->error.at_ms) {
         outcome->verdict = OUTCOME_FAIL;
         outcome->counts_as_attempt = true;
         outcome->hold_until_ms = 0;
@@ -177,12 +178,11 @@ judge_refusal(struct flight *flight, struct outcome *outcome)
     outcome->verdict = OUTCOME_RETRY;
     outcome->retry_at_ms = now_ms + info->hold_ms +
         (int64_t)(random_bits() % (uint64_t)info->hold_ms) / 4;
-    if (worker->refused_ms <= now_ms - info->hold_ms ||
-        worker->refused_ms <= worker->good_ms ||
-        strcmp(worker->refused_id, id) == 0)
+    if (pool->refused_ms <= now_ms - info->hold_ms ||
+        pool->refused_ms <= pool->good_ms || strcmp(pool->refused_id, id) == 0)
         outcome->hold_until_ms = 0;
-    worker->refused_ms = now_ms;
-    text_copy(worker->refused_id, sizeof(worker->refused_id), slice_of(id));
+    pool->refused_ms = now_ms;
+    text_copy(pool->refused_id, sizeof(pool->refused_id), slice_of(id));
 }
 
 /* --- what everybody learns from it ----------------------------------- */
@@ -223,11 +223,11 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     struct worker *worker = flight->worker;
     struct breaker *breaker = &flight->bucket->breaker;
     bool failed = outcome->info->breaker_counts;
-    char scope[JOB_BUCKET_MAX + 80];
 
     /* Sent before it opened: sixty calls that fail at once are one opening,
      * not seven that double the time each. */
-    if (!flight->probe && holds_is_broken(worker->holds, flight->bucket->name))
+    if (!flight->probe &&
+        holds_is_broken(worker->holds, flight->bucket->hold_scope))
         return;
     breaker_record(breaker, clock_mono_ms(), !failed);
     if (flight->probe && !failed &&
@@ -236,10 +236,8 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     if (!failed ||
         (!flight->probe && !breaker_should_open(breaker, clock_mono_ms())))
         return;
-    holds_bucket_scope(
-        worker->holds, flight->bucket->name, scope, sizeof(scope));
-    hold(worker, scope, "open", breaker_open_ms(breaker, random_bits()),
-        outcome->info->text);
+    hold(worker, flight->bucket->hold_scope, "open",
+        breaker_open_ms(breaker, random_bits()), outcome->info->text);
 }
 
 static void
@@ -247,17 +245,18 @@ update_holds(struct flight *flight, const struct outcome *outcome)
 {
     struct worker *worker = flight->worker;
     int64_t for_ms = outcome->hold_until_ms - clock_wall_ms();
-    char scope[JOB_BUCKET_MAX + 80];
 
     if (outcome->hold_until_ms == 0 || for_ms <= 0)
         return;
     if (outcome->info->verdict == OUTCOME_PAUSE_POOL) {
-        holds_pool_scope(worker->holds, scope, sizeof(scope));
-        hold(worker, scope, "paused", for_ms, outcome->info->text);
+        /* Sent with the key before this one, it says nothing about it. */
+        if (flight->sent_ms < flight->bucket->pool->key_ms)
+            return;
+        hold(worker, flight->bucket->pool->hold_scope, "paused", for_ms,
+            outcome->info->text);
     } else {
-        holds_bucket_scope(
-            worker->holds, flight->bucket->name, scope, sizeof(scope));
-        hold(worker, scope, "limited", for_ms, outcome->info->text);
+        hold(worker, flight->bucket->hold_scope, "limited", for_ms,
+            outcome->info->text);
     }
 }
 

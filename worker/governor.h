@@ -68,6 +68,14 @@ void governor_quota(struct governor *governor, const char *scope,
 void governor_lacking(struct governor *governor, const char *scope,
     const char *queue_name, int64_t now_ms, int64_t wait_ms);
 
+/* How busy a scope is, to choose between several. */
+struct governor_load {
+    double free; /* of what may be used at once; 1: all, or no limit known */
+    unsigned running; /* calls of this worker */
+};
+struct governor_load governor_load(
+    const struct governor *governor, const char *scope, int64_t now_ms);
+
 /* --- calls ----------------------------------------------------------- */
 
 /* One call, from the claim to its end. */

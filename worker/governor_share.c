@@ -308,6 +308,37 @@ governor_reported(struct governor *governor, const char *name,
     }
 }
 
+static double
+free_share(const struct scope *scope, enum quota_kind kind, int64_t now_ms)
+{
+    double per_ms = (double)scope->per_min[kind] / 60000.0;
+    double fits = per_ms * (double)scope->burst_ms;
+    double level = (double)scope->level[kind] +
+        per_ms * (double)(now_ms - scope->report_ms);
+
+    if (scope->per_min[kind] <= 0)
+        return 1;
+    fits = fits < 1 ? 1 : fits;
+    return level <= 0 ? 0 : level >= fits ? 1 : level / fits;
+}
+
+struct governor_load
+governor_load(const struct governor *governor, const char *name, int64_t now_ms)
+{
+    const struct scope *scope = governor_find(governor, name);
+    struct governor_load load = {1, 0};
+
+    if (scope == NULL)
+        return load;
+    load.running = scope->running;
+    for (unsigned kind = 0; kind < QUOTA_KINDS && scope->synced; kind++) {
+        double share = free_share(scope, (enum quota_kind)kind, now_ms);
+
+        load.free = share < load.free ? share : load.free;
+    }
+    return load;
+}
+
 bool
 governor_get(
     const struct governor *governor, unsigned index, struct governor_view *view)

@@ -17,18 +17,14 @@ struct hold {
 };
 
 struct holds {
-    char pool[JOB_TENANT_MAX + 1];
     size_t count;
     struct hold hold[HOLDS_MAX];
 };
 
 struct holds *
-holds_new(const char *pool)
+holds_new(void)
 {
-    struct holds *holds = memory_zalloc(1, sizeof(*holds));
-
-    text_copy(holds->pool, sizeof(holds->pool), slice_of(pool));
-    return holds;
+    return memory_zalloc(1, sizeof(struct holds));
 }
 
 void
@@ -97,108 +93,47 @@ holds_cover(const struct holds *holds, const char *scope, const char *kind,
         (for_ms >= 0 && hold->until_ms + slack_ms >= now_ms + for_ms);
 }
 
-void
-holds_bucket_scope(
-    const struct holds *holds, const char *bucket, char *out, size_t size)
-{
-    snprintf(out, size, "bucket:%s/%s", holds->pool, bucket);
-}
-
-void
-holds_pool_scope(const struct holds *holds, char *out, size_t size)
-{
-    snprintf(out, size, "pool:%s", holds->pool);
-}
-
 /* --- judging --------------------------------------------------------- */
 
-enum gate { OPEN, PROBE, SHUT, BROKEN };
-
-/* What one scope says. BROKEN: shut because the upstream of the bucket is
- * down, which another model may get around. */
-static enum gate
-gate_of(const struct holds *holds, const char *scope, int64_t now_ms)
+static bool
+is_kind(const struct holds *holds, const char *scope, const char *kind)
 {
     const struct hold *hold = find(holds, scope);
-    bool is_breaker;
 
-    if (hold == NULL)
-        return OPEN;
-    is_breaker = strcmp(hold->kind, "open") == 0;
-    if (hold->until_ms > now_ms)
-        return is_breaker ? BROKEN : SHUT;
-    return is_breaker || strcmp(hold->kind, "paused") == 0 ? PROBE : OPEN;
-}
-
-static enum gate
-bucket_gate(const struct holds *holds, const char *bucket, int64_t now_ms)
-{
-    char scope[JOB_BUCKET_MAX + 80];
-
-    holds_bucket_scope(holds, bucket, scope, sizeof(scope));
-    return gate_of(holds, scope, now_ms);
+    return hold != NULL && strcmp(hold->kind, kind) == 0;
 }
 
 bool
-holds_is_broken(const struct holds *holds, const char *bucket)
+holds_is_broken(const struct holds *holds, const char *scope)
 {
-    char scope[JOB_BUCKET_MAX + 80];
-    const struct hold *hold;
-
-    holds_bucket_scope(holds, bucket, scope, sizeof(scope));
-    hold = find(holds, scope);
-    return hold != NULL && strcmp(hold->kind, "open") == 0;
+    return is_kind(holds, scope, "open");
 }
 
-static void
-judge_bucket(const struct holds *holds, struct slice buckets, int64_t now_ms,
-    struct holds_verdict *verdict)
+bool
+holds_is_paused(const struct holds *holds, const char *scope)
 {
-    struct slice first = slice_split(&buckets, '>');
-    char fallback[JOB_BUCKET_MAX + 1];
-    enum gate gate;
-
-    text_copy(verdict->bucket, sizeof(verdict->bucket), first);
-    text_copy(fallback, sizeof(fallback), buckets);
-    gate = bucket_gate(holds, verdict->bucket, now_ms);
-    if (gate == OPEN)
-        return;
-    if (gate == PROBE) {
-        verdict->answer = HOLDS_PROBE;
-        holds_bucket_scope(
-            holds, verdict->bucket, verdict->scope, sizeof(verdict->scope));
-        return;
-    }
-    verdict->answer = HOLDS_STOP;
-    if (gate == BROKEN && fallback[0] != '\0' &&
-        bucket_gate(holds, fallback, now_ms) == OPEN) {
-        verdict->answer = HOLDS_FALLBACK;
-        text_copy(verdict->bucket, sizeof(verdict->bucket), slice_of(fallback));
-    }
+    return is_kind(holds, scope, "paused");
 }
 
-void
-holds_judge(const struct holds *holds, const char *queue_name, int64_t now_ms,
-    struct holds_verdict *verdict)
+enum holds_gate
+holds_gate(const struct holds *holds, const char *scope, int64_t now_ms)
 {
-    struct slice rest = slice_of(queue_name);
-    struct slice lane = slice_split(&rest, ':');
-    char scope[JOB_BUCKET_MAX + 80];
-    enum gate pool;
+    const struct hold *hold = find(holds, scope);
+    bool is_breaker = holds_is_broken(holds, scope);
 
-    memset(verdict, 0, sizeof(*verdict));
-    verdict->answer = HOLDS_STOP;
-    snprintf(scope, sizeof(scope), "lane:%.*s", (int)lane.len, lane.data);
-    if (gate_of(holds, scope, now_ms) == SHUT)
-        return;
-    holds_pool_scope(holds, scope, sizeof(scope));
-    pool = gate_of(holds, scope, now_ms);
-    if (pool == SHUT || pool == BROKEN)
-        return;
-    verdict->answer = HOLDS_GO;
-    judge_bucket(holds, rest, now_ms, verdict);
-    if (pool == PROBE && verdict->answer != HOLDS_STOP) {
-        verdict->answer = HOLDS_PROBE;
-        text_copy(verdict->scope, sizeof(verdict->scope), slice_of(scope));
-    }
+    if (hold == NULL)
+        return HOLDS_OPEN;
+    if (hold->until_ms > now_ms)
+        return is_breaker ? HOLDS_BROKEN : HOLDS_SHUT;
+    return is_breaker || holds_is_paused(holds, scope) ? HOLDS_PROBE
+                                                       : HOLDS_OPEN;
+}
+
+bool
+holds_lane_is_shut(const struct holds *holds, struct slice lane, int64_t now_ms)
+{
+    char scope[JOB_BUCKET_MAX + 80];
+
+    (void)snprintf(scope, sizeof(scope), "lane:%.*s", (int)lane.len, lane.data);
+    return holds_gate(holds, scope, now_ms) == HOLDS_SHUT;
 }

@@ -3,8 +3,12 @@
 
 /*
  * holds: what this worker knows of the holds that all workers share (see
- * queue_hold_set) and what follows for a queue: may it be claimed from, with
- * which model, and is the call a probe? Pure; `now_ms` is monotonic.
+ * queue_hold_set) and what each scope says: may calls be made, and is the next
+ * one a probe? Pure; `now_ms` is monotonic.
+ *
+ * Scopes: "pool:POOL", "bucket:POOL/BUCKET", "lane:LANE". Kinds: "open", the
+ * bucket's breaker; "limited", until a time that Claude gave; "paused",
+ * trouble of the account; "stopped", by hand.
  */
 
 #include <stdbool.h>
@@ -15,7 +19,7 @@
 
 struct holds;
 
-struct holds *holds_new(const char *pool);
+struct holds *holds_new(void);
 void holds_free(struct holds *holds);
 
 /* Replaces everything by what a tick told. */
@@ -32,31 +36,23 @@ void holds_clear(struct holds *holds, const char *scope);
 bool holds_cover(const struct holds *holds, const char *scope, const char *kind,
     int64_t for_ms, int64_t now_ms);
 
-/* Scope names: "bucket:POOL/BUCKET" and "pool:POOL". */
-void holds_bucket_scope(
-    const struct holds *holds, const char *bucket, char *out, size_t size);
-void holds_pool_scope(const struct holds *holds, char *out, size_t size);
-
-/* Whether the bucket's breaker is open, or half-open: what still comes in of
- * calls that are no probes was sent before. */
-bool holds_is_broken(const struct holds *holds, const char *bucket);
-
-enum holds_answer {
-    HOLDS_GO, /* claim */
-    HOLDS_FALLBACK, /* claim, and call the first fallback model */
+enum holds_gate {
+    HOLDS_OPEN, /* nothing stands in the way */
     HOLDS_PROBE, /* one call, if queue_probe grants the scope */
-    HOLDS_STOP
+    HOLDS_SHUT, /* paused, stopped or limited */
+    HOLDS_BROKEN /* its upstream is down, which another may get around */
 };
 
-struct holds_verdict {
-    enum holds_answer answer;
-    char bucket[JOB_BUCKET_MAX + 1]; /* whose quota the call uses */
-    char scope[JOB_BUCKET_MAX + 80]; /* PROBE: what is probed */
-};
-
-/* queue_name: "lane:bucket" or "lane:bucket>fallback". A closed hold of kind
- * open or paused whose time is over asks for a probe. */
-void holds_judge(const struct holds *holds, const char *queue_name,
-    int64_t now_ms, struct holds_verdict *verdict);
+/* What one scope says. A hold of kind open or paused whose time is over asks
+ * for a probe. */
+enum holds_gate holds_gate(
+    const struct holds *holds, const char *scope, int64_t now_ms);
+bool holds_lane_is_shut(
+    const struct holds *holds, struct slice lane, int64_t now_ms);
+/* Whether the scope's breaker is open, or half-open: what still comes in of
+ * calls that are no probes was sent before. */
+bool holds_is_broken(const struct holds *holds, const char *scope);
+/* Account trouble: what another key may end. */
+bool holds_is_paused(const struct holds *holds, const char *scope);
 
 #endif

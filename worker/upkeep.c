@@ -381,18 +381,20 @@ sweep(struct upkeep *upkeep)
 
 /* --- timers ---------------------------------------------------------- */
 
+/* Another key: whatever paused the pool may be over. What an operator
+ * stopped stays stopped. */
 static void
-look_at_key(struct worker *worker)
+look_at_key(struct worker *worker, struct pool *pool)
 {
-    char scope[JOB_BUCKET_MAX + 80];
-
-    if (!upstream_refresh(worker->upstream))
+    if (!upstream_refresh(pool->upstream))
         return;
-    /* Another key: whatever paused the pool may be over. */
-    holds_pool_scope(worker->holds, scope, sizeof(scope));
-    holds_clear(worker->holds, scope);
-    if (queue_hold_clear(worker->service->queue, scope, NULL, NULL) != 0)
-        log_warn("hold_not_shared", LOG_TEXT("scope", scope));
+    pool->key_ms = clock_wall_ms();
+    if (!holds_is_paused(worker->holds, pool->hold_scope))
+        return;
+    holds_clear(worker->holds, pool->hold_scope);
+    if (queue_hold_clear(
+            worker->service->queue, pool->hold_scope, NULL, NULL) != 0)
+        log_warn("hold_not_shared", LOG_TEXT("scope", pool->hold_scope));
     claim_wake_all(worker);
 }
 
@@ -404,7 +406,8 @@ on_tick_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     upkeep->ticks++;
-    look_at_key(upkeep->worker);
+    for (size_t i = 0; i < upkeep->worker->pool_count; i++)
+        look_at_key(upkeep->worker, upkeep->worker->pools[i]);
     tick(upkeep);
     keeper_tick(upkeep->keeper);
     if (upkeep->ticks % LOOK_EVERY_TICKS == 0)

@@ -1,6 +1,7 @@
 #include "worker/upstream.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ struct upstream {
     char *key;
     const char *key_file; /* the configuration's */
     struct timespec file_time;
+    const char *pool;
 };
 
 /* The file's text without blanks around it, or NULL. */
@@ -49,7 +51,8 @@ key_read(const char *path, struct timespec *time)
 }
 
 struct upstream *
-upstream_new(const struct config *config, const char **error)
+upstream_new(const struct config_pool *config, bool simulated, char *error,
+    size_t error_size)
 {
     struct upstream *upstream = memory_zalloc(1, sizeof(*upstream));
     struct slice base = slice_of(config->base_url);
@@ -60,18 +63,20 @@ upstream_new(const struct config *config, const char **error)
     buffer_append_slice(&url, base);
     buffer_append_text(&url, "/v1/messages");
     upstream->url = buffer_take(&url);
+    upstream->pool = config->name;
     upstream->key_file = config->api_key_file;
     if (upstream->key_file != NULL) {
         upstream->key = key_read(upstream->key_file, &upstream->file_time);
         if (upstream->key == NULL) {
-            *error = "the file of ANTHROPIC_API_KEY_FILE cannot be read or "
-                     "holds no key";
+            (void)snprintf(error, error_size,
+                "the api_key_file of pool %s cannot be read or holds no key",
+                config->name);
             upstream_free(upstream);
             return NULL;
         }
     } else if (config->api_key != NULL) {
         upstream->key = memory_dup(config->api_key);
-    } else if (config->simulated) {
+    } else if (simulated) {
         /* The simulator wants a key as Claude does; any will do. */
         upstream->key = memory_dup("simulated");
     }
@@ -130,6 +135,6 @@ upstream_refresh(struct upstream *upstream)
     }
     key_free(upstream->key);
     upstream->key = key;
-    log_write(LOG_LEVEL_INFO, "key_file_changed", NULL);
+    log_info("key_file_changed", LOG_TEXT("pool", upstream->pool));
     return true;
 }

@@ -2,7 +2,7 @@
 #define LH_WORKER_UPSTREAM_H
 
 /*
- * upstream: the pool's address and credential. A key file is read again when
+ * upstream: a pool's address and credential. A key file is read again when
  * it changes, so that a rotated key is used without a restart. The key never
  * leaves this module but in the header of a call.
  */
@@ -11,14 +11,13 @@
 
 #include "common/base/memory.h"
 
-#define UPSTREAM_POOL "default"
-
-struct config;
+struct config_pool;
 struct upstream;
 
-/* NULL with a line for people in *error when the key file cannot be read. */
-struct upstream *upstream_new(
-    const struct config *config, const char **error) MUST_CHECK;
+/* NULL with a line for people in error when the key file cannot be read. The
+ * configuration must live longer. */
+struct upstream *upstream_new(const struct config_pool *config, bool simulated,
+    char *error, size_t error_size) MUST_CHECK;
 void upstream_free(struct upstream *upstream);
 /* "https://api.anthropic.com/v1/messages" */
 const char *upstream_messages_url(const struct upstream *upstream);

@@ -26,8 +26,6 @@
 
 /* A job that is handed back at the end needs a moment to be written. */
 #define HAND_BACK_MARGIN_MS 1500
-/* Of today's tokenizers; answers tell better soon. */
-#define TOKEN_FACTOR 1.3
 
 /* --- small things ---------------------------------------------------- */
 
@@ -61,45 +59,6 @@ worker_find(struct worker *worker, struct slice id)
         }
     }
     return NULL;
-}
-
-static void
-add_to_governor(struct worker *worker, const struct worker_bucket *bucket)
-{
-    const struct config *config = worker->service->config;
-    const struct governor_limits limits = {
-        .per_min =
-            {
-                [QUOTA_REQUESTS] = config->limit_rpm,
-                [QUOTA_INPUT] = config->limit_itpm,
-                [QUOTA_OUTPUT] = config->limit_otpm,
-            },
-        .percent = (unsigned)config->limit_percent,
-    };
-
-    governor_add(worker->governor, bucket->scope, &limits, TOKEN_FACTOR);
-    pace_soon(worker->pace);
-}
-
-struct worker_bucket *
-worker_bucket(struct worker *worker, const char *name)
-{
-    struct worker_bucket *bucket;
-
-    for (size_t i = 0; i < worker->bucket_count; i++) {
-        if (strcmp(worker->buckets[i].name, name) == 0)
-            return &worker->buckets[i];
-    }
-    /* Buckets come from the model table, which is shorter than this. */
-    if (worker->bucket_count == WORKER_BUCKETS_MAX)
-        return &worker->buckets[WORKER_BUCKETS_MAX - 1];
-    bucket = &worker->buckets[worker->bucket_count++];
-    text_copy(bucket->name, sizeof(bucket->name), slice_of(name));
-    (void)snprintf(
-        bucket->scope, sizeof(bucket->scope), "%s/%s", UPSTREAM_POOL, name);
-    breaker_init(&bucket->breaker);
-    add_to_governor(worker, bucket);
-    return bucket;
 }
 
 /* --- the end --------------------------------------------------------- */
@@ -224,37 +183,80 @@ build(struct worker *worker)
     worker->retry.base_ms = (int64_t)config->retry_base_ms;
     worker->retry.cap_ms = (int64_t)config->retry_cap_ms;
     worker->client = http_client_new(worker->service->base, &client);
-    worker->governor = governor_new();
-    worker->pace = pace_new(worker);
-    worker->holds = holds_new(UPSTREAM_POOL);
+    worker->holds = holds_new();
     worker->leases = lease_table_new();
     worker->claimer = claimer_new(worker);
     worker->hand_back_timer = timer_new(worker, on_hand_back_timer);
     worker->upkeep = upkeep_new(worker);
 }
 
+/* -1 when a key cannot be read; said on stderr then. */
+static int
+open_pools(struct worker *worker)
+{
+    const struct config *config = worker->service->config;
+    char error[256];
+
+    worker->governor = governor_new();
+    worker->pace = pace_new(worker);
+    for (size_t i = 0; i < config->pool_count; i++) {
+        const struct pool_options options = {
+            .config = config->pools[i],
+            .models = worker->service->models,
+            .governor = worker->governor,
+            .pace = worker->pace,
+            .simulated = config->simulated,
+        };
+
+        worker->pools[i] = pool_new(&options, error, sizeof(error));
+        if (worker->pools[i] == NULL) {
+            log_say("%s", error);
+            return -1;
+        }
+        worker->pool_count++;
+    }
+    return 0;
+}
+
+static void
+close_pools(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->pool_count; i++)
+        pool_free(worker->pools[i]);
+    pace_free(worker->pace);
+    governor_free(worker->governor);
+}
+
+static void
+log_start(const struct worker *worker)
+{
+    const struct config *config = worker->service->config;
+    int64_t keys = 0;
+
+    for (size_t i = 0; i < worker->pool_count; i++)
+        keys += upstream_key(worker->pools[i]->upstream) != NULL;
+    log_info("worker_started", LOG_TEXT("consumer", worker->consumer),
+        LOG_INT("concurrency", config->worker_concurrency),
+        LOG_INT("pools", worker->pool_count), LOG_BOOL("has_key", keys > 0),
+        LOG_BOOL("simulated", config->simulated));
+}
+
 struct worker *
 worker_new(struct service *service)
 {
-    struct worker *worker;
-    const char *error = "";
-    struct upstream *upstream = upstream_new(service->config, &error);
+    struct worker *worker = memory_zalloc(1, sizeof(*worker));
 
-    if (upstream == NULL) {
-        log_say("%s", error);
+    worker->service = service;
+    if (open_pools(worker) != 0) {
+        close_pools(worker);
+        memory_free(worker);
         return NULL;
     }
-    worker = memory_zalloc(1, sizeof(*worker));
-    worker->service = service;
-    worker->upstream = upstream;
     build(worker);
     service_on_drain(service, on_drain, worker);
     service_on_end(service, on_end, worker);
     service_on_scrape(service, gauges_scrape, worker);
-    log_info("worker_started", LOG_TEXT("consumer", worker->consumer),
-        LOG_INT("concurrency", service->config->worker_concurrency),
-        LOG_BOOL("has_key", upstream_key(upstream) != NULL),
-        LOG_BOOL("simulated", service->config->simulated));
+    log_start(worker);
     return worker;
 }
 
@@ -272,9 +274,7 @@ worker_free(struct worker *worker)
     event_free(worker->hand_back_timer);
     claimer_free(worker->claimer);
     http_client_free(worker->client);
-    upstream_free(worker->upstream);
-    pace_free(worker->pace);
-    governor_free(worker->governor);
+    close_pools(worker);
     holds_free(worker->holds);
     lease_table_free(worker->leases);
     memory_free(worker);

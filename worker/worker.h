@@ -15,7 +15,8 @@
 #include <sys/queue.h>
 
 #include "common/job/job.h"
-#include "worker/breaker.h"
+#include "common/service/config.h"
+#include "worker/pool.h"
 #include "worker/retry.h"
 
 struct claimer;
@@ -46,19 +47,12 @@ enum flight_state {
 
 TAILQ_HEAD(flight_list, flight);
 
-#define WORKER_BUCKETS_MAX 64
 #define WORKER_CONSUMER_SIZE 64
-
-struct worker_bucket {
-    char name[JOB_BUCKET_MAX + 1];
-    char scope[JOB_BUCKET_MAX + 80]; /* "POOL/BUCKET", for the governor */
-    struct breaker breaker;
-};
+#define WORKER_POOLS_MAX CONFIG_POOLS_MAX
 
 struct worker {
     struct service *service;
     struct http_client *client;
-    struct upstream *upstream;
     struct governor *governor;
     struct pace *pace;
     struct holds *holds;
@@ -75,11 +69,8 @@ struct worker {
     unsigned flight_count;
     uint64_t request_bytes; /* of requests that are read or sent */
     unsigned want_room; /* flights that wait to read theirs: none is claimed */
-    size_t bucket_count;
-    struct worker_bucket buckets[WORKER_BUCKETS_MAX];
-    int64_t good_ms; /* wall: when the newest call that succeeded was sent */
-    int64_t refused_ms; /* wall: the last refusal that may be a job's own */
-    char refused_id[ID_SIZE]; /* of which job */
+    size_t pool_count;
+    struct pool *pools[WORKER_POOLS_MAX];
     struct event *hand_back_timer;
     struct claimer *claimer;
     struct upkeep *upkeep;
@@ -94,7 +85,6 @@ void worker_free(struct worker *worker);
 
 /* The job in hand, or NULL. */
 struct flight *worker_find(struct worker *worker, struct slice id);
-struct worker_bucket *worker_bucket(struct worker *worker, const char *name);
 /* Another name, after other workers took this one for dead. */
 void worker_rename(struct worker *worker);
 /* A flight came or went: draining waits for the last. */

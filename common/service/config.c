@@ -389,6 +389,7 @@ config_load(const char *path, int *argc, char **argv, struct buffer *errors)
     load_environment(&loader);
     load_flags(&loader, argc, argv);
     check_together(&loader);
+    config_pools_complete(&loader.loaded->config);
     if (errors->len == before)
         return &loader.loaded->config;
     config_free(&loader.loaded->config);
@@ -402,6 +403,7 @@ config_free(struct config *config)
         return;
     void *memory = config;
     struct config_loaded *loaded = memory;
+    config_pools_free(config);
     for (const struct config_option *option = config_options;
          option->name != NULL; option++) {
         if (!config_kind_is_text(option->kind))

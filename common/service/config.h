@@ -15,6 +15,26 @@
 
 #include "common/base/buffer.h"
 
+/* One upstream: a [pool NAME] section of the file, or the settings outside of
+ * any, which are the pool "default". */
+struct config_pool {
+    char *name;
+    char *base_url;
+    char *api_key; /* of the pool "default" alone; never shown */
+    char *api_key_file; /* or NULL */
+    bool bearer; /* the key goes as Authorization: Bearer */
+    char *version; /* anthropic-version for jobs that name none, or NULL */
+    char *models; /* models or buckets that it serves; NULL: all */
+    uint64_t weight;
+    uint64_t limit_rpm;
+    uint64_t limit_itpm;
+    uint64_t limit_otpm;
+    uint64_t limit_percent;
+};
+#define CONFIG_POOLS_MAX 32
+#define CONFIG_POOL_DEFAULT "default"
+#define CONFIG_POOL_NAME_MAX 40
+
 struct config {
     /* upstream */
     char *api_key; /* the key's text; never shown */
@@ -23,6 +43,8 @@ struct config {
     char *ca_file; /* PEM; NULL: the system's certificates */
     bool simulated; /* results are marked as simulated */
     char *job_header; /* name of a header that carries the job id, or NULL */
+    size_t pool_count; /* at least one */
+    struct config_pool *pools[CONFIG_POOLS_MAX];
     /* stores */
     char *redis_url;
     char *redis_password_file;
@@ -76,6 +98,8 @@ struct config {
 struct config *config_load(
     const char *path, int *argc, char **argv, struct buffer *errors) MUST_CHECK;
 void config_free(struct config *config);
+/* Wipes the keys of upstreams from memory. */
+void config_forget_keys(struct config *config);
 /* Effective values; with `origin` where each came from. Secrets show as
  * "<set, N characters>". json: one object. */
 void config_show(

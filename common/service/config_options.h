@@ -50,6 +50,10 @@ struct config_loaded {
     char *path; /* of the file, or NULL */
 };
 
+/* After everything was read: the pools that settings make. */
+void config_pools_complete(struct config *config);
+void config_pools_free(struct config *config);
+
 /* "--redis-url" for "redis_url"; "" for a secret. */
 void config_flag_name(
     const struct config_option *option, char *out, size_t size);

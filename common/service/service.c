@@ -81,12 +81,8 @@ open_config(struct service *service, int *argc, char **argv, const char *path,
 static void
 forget_upstream_key(struct service *service)
 {
-    char *key = service->config->api_key;
-    if (key == NULL || (service->program->needs & SERVICE_MARKER) != 0)
-        return;
-    explicit_bzero(key, strlen(key));
-    memory_free(key);
-    service->config->api_key = NULL;
+    if ((service->program->needs & SERVICE_MARKER) == 0)
+        config_forget_keys(service->config);
 }
 
 static int

@@ -6,71 +6,71 @@
 
 #include "worker/holds.h"
 
-static const struct judge_case {
+static const struct gate_case {
     const char *name;
     const char *scope; /* the hold, or NULL */
     const char *kind;
     int64_t for_ms; /* from 1,000; negative: until lifted */
-    const char *second_scope;
-    const char *second_kind;
-    const char *queue;
-    enum holds_answer answer;
-    const char *bucket;
-    const char *probe;
-} judge_cases[] = {
-    {"nothing is held", NULL, NULL, 0, NULL, NULL, "standard:a", HOLDS_GO, "a",
-        ""},
-    {"an open breaker stops its bucket", "bucket:p/a", "open", 5000, NULL, NULL,
-        "standard:a", HOLDS_STOP, "a", ""},
-    {"and no other", "bucket:p/a", "open", 5000, NULL, NULL, "standard:b",
-        HOLDS_GO, "b", ""},
-    {"nor another pool's", "bucket:q/a", "open", 5000, NULL, NULL, "standard:a",
-        HOLDS_GO, "a", ""},
-    {"a fallback gets around it", "bucket:p/a", "open", 5000, NULL, NULL,
-        "bulk:a>b", HOLDS_FALLBACK, "b", ""},
-    {"but not around a rate limit", "bucket:p/a", "limited", 5000, NULL, NULL,
-        "bulk:a>b", HOLDS_STOP, "a", ""},
-    {"nor when it is open as well", "bucket:p/a", "open", 5000, "bucket:p/b",
-        "open", "bulk:a>b", HOLDS_STOP, "a", ""},
-    {"an open breaker whose time is over wants a probe", "bucket:p/a", "open",
-        500, NULL, NULL, "standard:a", HOLDS_PROBE, "a", "bucket:p/a"},
-    {"a rate limit whose time is over does not", "bucket:p/a", "limited", 500,
-        NULL, NULL, "standard:a", HOLDS_GO, "a", ""},
-    {"a paused pool stops all", "pool:p", "paused", 5000, NULL, NULL,
-        "bulk:a>b", HOLDS_STOP, "", ""},
-    {"also when it waits for a hand", "pool:p", "paused", -1, NULL, NULL,
-        "bulk:a", HOLDS_STOP, "", ""},
-    {"and is probed when its time is over", "pool:p", "paused", 500, NULL, NULL,
-        "bulk:a", HOLDS_PROBE, "a", "pool:p"},
-    {"a probe of the pool does not pass an open breaker", "pool:p", "paused",
-        500, "bucket:p/a", "open", "bulk:a", HOLDS_STOP, "a", ""},
-    {"a paused lane stops its queues", "lane:bulk", "paused", -1, NULL, NULL,
-        "bulk:a", HOLDS_STOP, "", ""},
-    {"and no other lane's", "lane:bulk", "paused", -1, NULL, NULL, "standard:a",
-        HOLDS_GO, "a", ""},
+    enum holds_gate gate; /* at 2,000 */
+} gate_cases[] = {
+    {"nothing is held", NULL, NULL, 0, HOLDS_OPEN},
+    {"another scope is", "bucket:p/b", "open", 5000, HOLDS_OPEN},
+    {"an open breaker", "bucket:p/a", "open", 5000, HOLDS_BROKEN},
+    {"its time is over", "bucket:p/a", "open", 500, HOLDS_PROBE},
+    {"a rate limit", "bucket:p/a", "limited", 5000, HOLDS_SHUT},
+    {"its time is over", "bucket:p/a", "limited", 500, HOLDS_OPEN},
+    {"a pause", "bucket:p/a", "paused", 5000, HOLDS_SHUT},
+    {"its time is over", "bucket:p/a", "paused", 500, HOLDS_PROBE},
+    {"a pause until lifted", "bucket:p/a", "paused", -1, HOLDS_SHUT},
+    {"stopped by hand", "bucket:p/a", "stopped", -1, HOLDS_SHUT},
+    {"for a time that is over", "bucket:p/a", "stopped", 500, HOLDS_OPEN},
 };
 
 static void
-each_hold_stops_what_it_names_and_nothing_else(void **state)
+each_hold_shuts_what_it_names_and_nothing_else(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(judge_cases) / sizeof(judge_cases[0]); i++) {
-        const struct judge_case *c = &judge_cases[i];
-        struct holds *holds = holds_new("p");
-        struct holds_verdict verdict;
+    for (size_t i = 0; i < sizeof(gate_cases) / sizeof(gate_cases[0]); i++) {
+        const struct gate_case *c = &gate_cases[i];
+        struct holds *holds = holds_new();
+        enum holds_gate gate;
 
         if (c->scope != NULL)
             holds_set(holds, c->scope, c->kind, c->for_ms, 1000);
-        if (c->second_scope != NULL)
-            holds_set(holds, c->second_scope, c->second_kind, 5000, 1000);
-        holds_judge(holds, c->queue, 2000, &verdict);
-        if (verdict.answer != c->answer)
+        gate = holds_gate(holds, "bucket:p/a", 2000);
+        if (gate != c->gate)
             print_message("case: %s\n", c->name);
-        assert_int_equal(verdict.answer, c->answer);
-        assert_string_equal(verdict.bucket, c->bucket);
-        assert_string_equal(verdict.scope, c->probe);
+        assert_int_equal(gate, c->gate);
         holds_free(holds);
     }
+}
+
+static void
+a_lane_is_shut_by_its_own_hold(void **state)
+{
+    struct holds *holds = holds_new();
+
+    (void)state;
+    assert_false(holds_lane_is_shut(holds, slice_of("bulk"), 0));
+    holds_set(holds, "lane:bulk", "stopped", 1000, 0);
+    assert_true(holds_lane_is_shut(holds, slice_of("bulk"), 999));
+    assert_false(holds_lane_is_shut(holds, slice_of("standard"), 999));
+    assert_false(holds_lane_is_shut(holds, slice_of("bulk"), 1000));
+    holds_free(holds);
+}
+
+static void
+only_trouble_of_the_account_counts_as_paused(void **state)
+{
+    struct holds *holds = holds_new();
+
+    (void)state;
+    assert_false(holds_is_paused(holds, "pool:p"));
+    holds_set(holds, "pool:p", "stopped", -1, 0);
+    assert_false(holds_is_paused(holds, "pool:p"));
+    holds_set(holds, "pool:p", "paused", 5000, 0);
+    assert_true(holds_is_paused(holds, "pool:p"));
+    holds_free(holds);
 }
 
 static void
@@ -97,7 +97,7 @@ a_hold_that_runs_longer_is_kept(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct holds *holds = holds_new("p");
+        struct holds *holds = holds_new();
 
         assert_false(holds_cover(holds, "x", "open", 1, 1000));
         holds_set(holds, "x", cases[i].kind, cases[i].for_ms, 1000);
@@ -113,36 +113,32 @@ a_tick_replaces_what_was_known(void **state)
 {
     const struct queue_hold told = {
         .scope = "bucket:p/b", .kind = "limited", .left_ms = 100};
-    struct holds *holds = holds_new("p");
-    struct holds_verdict verdict;
+    struct holds *holds = holds_new();
 
     (void)state;
     holds_set(holds, "bucket:p/a", "open", 5000, 0);
     holds_replace(holds, &told, 1, 0);
-    holds_judge(holds, "standard:a", 50, &verdict);
-    assert_int_equal(verdict.answer, HOLDS_GO);
-    holds_judge(holds, "standard:b", 50, &verdict);
-    assert_int_equal(verdict.answer, HOLDS_STOP);
+    assert_int_equal(holds_gate(holds, "bucket:p/a", 50), HOLDS_OPEN);
+    assert_int_equal(holds_gate(holds, "bucket:p/b", 50), HOLDS_SHUT);
     holds_clear(holds, "bucket:p/b");
-    holds_judge(holds, "standard:b", 50, &verdict);
-    assert_int_equal(verdict.answer, HOLDS_GO);
+    assert_int_equal(holds_gate(holds, "bucket:p/b", 50), HOLDS_OPEN);
     holds_free(holds);
 }
 
 static void
 calls_from_before_an_opening_are_known(void **state)
 {
-    struct holds *holds = holds_new("p");
+    struct holds *holds = holds_new();
 
     (void)state;
-    assert_false(holds_is_broken(holds, "a"));
+    assert_false(holds_is_broken(holds, "bucket:p/a"));
     holds_set(holds, "bucket:p/a", "limited", 5000, 0);
-    assert_false(holds_is_broken(holds, "a"));
+    assert_false(holds_is_broken(holds, "bucket:p/a"));
     holds_set(holds, "bucket:p/a", "open", 5000, 0);
-    assert_true(holds_is_broken(holds, "a"));
-    assert_false(holds_is_broken(holds, "b"));
+    assert_true(holds_is_broken(holds, "bucket:p/a"));
+    assert_false(holds_is_broken(holds, "bucket:p/b"));
     holds_clear(holds, "bucket:p/a");
-    assert_false(holds_is_broken(holds, "a"));
+    assert_false(holds_is_broken(holds, "bucket:p/a"));
     holds_free(holds);
 }
 
@@ -150,7 +146,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_hold_stops_what_it_names_and_nothing_else),
+        cmocka_unit_test(each_hold_shuts_what_it_names_and_nothing_else),
+        cmocka_unit_test(a_lane_is_shut_by_its_own_hold),
+        cmocka_unit_test(only_trouble_of_the_account_counts_as_paused),
         cmocka_unit_test(a_hold_that_runs_longer_is_kept),
         cmocka_unit_test(a_tick_replaces_what_was_known),
         cmocka_unit_test(calls_from_before_an_opening_are_known),
