@@ -60,6 +60,11 @@ const accepted = client.filter((l) => l.event === 'accepted');
 const rowsOf = group(rows, (row) => row.id);
 /** Its owner had it erased; only the name is left. */
 const erased = new Set(rows.filter((row) => row.deleted).map((row) => row.id));
+// With a batch its items are taken away whole.
+for (const { id } of client.filter((l) => l.event === 'batch_deleted')) {
+  for (const [, job] of client.find((l) => l.event === 'batch_ended'
+    && l.id === id)?.items ?? []) erased.add(job);
+}
 const operations = client.filter((l) => l.event === 'operation').length;
 const calm = events.find((e) => e.event === 'calm')?.t ?? Infinity;
 const settled = events.find((e) => e.event === 'settled');
@@ -199,7 +204,7 @@ function chargesOf(id) {
 // --- 1: what was accepted has ended --------------------------------------
 
 claim(1, 'accepted jobs without a terminal row', accepted.filter(({ id }) =>
-  !(rowsOf.get(id) ?? []).some((row) => TERMINAL.has(row.state)))
+  !erased.has(id) && !(rowsOf.get(id) ?? []).some((row) => TERMINAL.has(row.state)))
   .map(({ id }) => id));
 claim(1, 'jobs that were not terminal within the time after the faults',
   accepted.filter(({ id }) => !erased.has(id) && !client.some((l) => l.event === 'seen'
@@ -362,9 +367,15 @@ claim(6, 'the database is damaged', sql('PRAGMA integrity_check')
 const keys = redis('--scan', '--pattern', `${P}*`).split('\n').filter(Boolean);
 // What a submitter that died had staged is nobody's job; it goes in an hour.
 const staged = new Set(redis('ZRANGE', `${P}staging`, '0', '-1').split('\n'));
+// So do uploads that nobody went on with.
+const uploads = redis('ZRANGE', `${P}batches:staging`, '0', '-1').split('\n')
+  .filter(Boolean);
+const uploaded = new Set(uploads.flatMap((uuid) => redis('LRANGE',
+  `${P}batch:${uuid}:ids`, '0', '-1').split('\n').map((line) => line.split(' ')[0])));
 claim(6, 'keys of jobs that have ended', keys.filter((key) => {
   const [, kind, id] = /^lh:\{0\}:(job|body|parked|abort):(.*)$/.exec(key) ?? [];
-  return kind && !(kind === 'body' && staged.has(id) && !rowsOf.has(id));
+  return kind && !(kind === 'body' && staged.has(id) && !rowsOf.has(id))
+    && !uploaded.has(id);
 }));
 for (const set of ['ids', 'due', 'retry', 'staging']) {
   // Stagings of a submitter that died are swept after an hour.
@@ -379,19 +390,21 @@ claim(6, 'pending entries', streams.filter((key) => {
   const pending = redis('XPENDING', key, 'w').split('\n')[0];
   return /^[1-9]/.test(pending);
 }));
-claim(6, 'bytes counted for no job', ['0', ''].includes(redis('GET', `${P}bytes`))
-  ? [] : [redis('GET', `${P}bytes`)]);
+claim(6, 'bytes counted for no job', uploads.length > 0
+  || ['0', ''].includes(redis('GET', `${P}bytes`)) ? [] : [redis('GET', `${P}bytes`)]);
 // Every key is of a kind that may be there when nothing is in flight.
 const MAY_STAY = new RegExp('^(install|queues|bytes|replayed|fence|epoch|swept|beat'
   + '|turn|dead|deadidx|deadgroup|op|unpromoted|tomb:\\d+'
   + '|(q|seq|head|idle|idem|bidem|bsha|quota|oplock|probe):.+)$');
 const checkedAbove = /^(job|body|parked|abort|staging|ids|due|retry)(:|$)/;
 claim(6, 'keys that nobody needs any more', keys.map((key) => key.slice(P.length))
-  .filter((key) => !MAY_STAY.test(key) && !checkedAbove.test(key)));
+  .filter((key) => !MAY_STAY.test(key) && !checkedAbove.test(key)
+    && !(uploads.length > 0 && key === 'batches:staging')
+    && !uploads.some((uuid) => key.startsWith(`batch:${uuid}`))));
 claim(6, 'tombstones of more than three days', keys.filter((key) =>
   key.startsWith(`${P}tomb:`)).slice(3));
-claim(6, 'items counted in no batch', ['0', ''].includes(redis('GET',
-  `${P}unpromoted`)) ? [] : [redis('GET', `${P}unpromoted`)]);
+claim(6, 'items counted in no batch', uploads.length > 0
+  || ['0', ''].includes(redis('GET', `${P}unpromoted`)) ? [] : [redis('GET', `${P}unpromoted`)]);
 claim(6, 'idempotency records that stay for ever', redis('EVAL',
   'local left = {} for _, key in ipairs(redis.call("KEYS", ARGV[1] .. "*")) do '
   + 'local kind = string.match(string.sub(key, #ARGV[1] + 1), "^(%a+):") '

@@ -25,6 +25,7 @@ class Sweep {
   /** Jobs whose way through passes most points. */
   async traffic() {
     const { load } = this;
+    load.go(() => load.batch(false));
     await Promise.all([{ model: 'mock-ok' }, { model: 'mock-529-twice' },
       { model: 'mock-slow-200ms' }, { model: 'mock-400' },
       { model: 'mock-ok', length: 1_400_000 }, { model: 'mock-cut-once' },
@@ -98,6 +99,27 @@ class Sweep {
       await sleep(4000);
       await this.injector.calm();
     } else if (script === 'unstage') await this.abandon();
+    else if (script === 'batch_drop') await this.abandonUpload();
+    else if (script === 'batch_cancel') await load.batch(true);
+    else if (/^batch_delete|^batch\.erased/.test(point)) {
+      const id = await load.batch(false);
+      load.log.say({ event: 'batch_deleted', id });
+      if (id) await this.ask('DELETE', `/v1/batches/${id}`);
+    }
+  }
+
+  /** An upload that ends in the middle, and that nobody will go on with. */
+  async abandonUpload() {
+    const { port } = this.at.specs.get('submitter');
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    const line = '{"custom_id":"row-N","params":{"model":"mock-ok","max_tokens":9,'
+      + '"messages":[{"role":"user","content":"No."}]}}\n';
+    socket.write('POST /v1/batches HTTP/1.1\r\nHost: localhost\r\nContent-Type: '
+      + 'application/x-ndjson\r\nContent-Length: 3000000\r\n\r\n');
+    for (let i = 0; i < 600; i++) socket.write(line.replace('N', String(i)));
+    await sleep(1000);
+    socket.destroy();
   }
 
   /** A long request that ends in the middle. */
@@ -143,7 +165,7 @@ class Sweep {
         await this.requests();
       }
     })() : Promise.resolve();
-    const limit = sleep(/^(reap|park|hold|recover|release)/.test(point)
+    const limit = sleep(/^(reap|park|hold|recover|release|batch)/.test(point)
       ? 14_000 : 6000);
     const died = up ? await Promise.race([program.exited
       .then(({ signal }) => signal === 'SIGKILL'), limit.then(() => false)]) : true;

@@ -32,6 +32,7 @@ export class Load {
     Object.assign(this, { at: installation, chance, log, rate, quiet, models });
     this.agent = newAgent();
     this.count = 0;
+    this.batches = 0;
     this.jobs = new Map(); // id -> what is known of it
     this.tasks = new Set();
     this.running = false;
@@ -55,7 +56,6 @@ export class Load {
   }
   /** Batches one after another, each uploaded until it is taken. */
   startBatches() {
-    this.batches = 0;
     this.go(async () => {
       while (this.running) {
         this.go(() => this.batch());
@@ -144,7 +144,8 @@ export class Load {
     });
   }
 
-  async batch() {
+  /** One batch from its upload to its end; its id, or null. */
+  async batch(cancel = this.chance.hit(0.1)) {
     const key = `batch-${++this.batches}`;
     const items = this.makeItems(this.chance.int(2, 12));
     const body = [...items.map(([, line]) => line), '{"message":'].join('\n');
@@ -156,15 +157,16 @@ export class Load {
       this.note('upload', 'submitter', answer, { key, id: answer.json?.id });
       if (answer.status !== 202) await sleep(this.chance.int(100, 500));
     } while (answer.status !== 202 && !(this.hurry && Date.now() > this.hurry));
-    if (answer.status !== 202) return;
+    if (answer.status !== 202) return null;
     const { id } = answer.json;
     this.log.say({ event: 'batch', id, key, size: items.length,
       accepted: answer.json.accepted, rejected: answer.json.rejected });
-    if (this.chance.hit(0.1)) {
+    if (cancel) {
       this.note('cancel', 'status', await this.ask('status', 'POST',
         `/v1/batches/${id}/cancel`), { id });
     }
     await this.followBatch(id, items);
+    return id;
   }
 
   async followBatch(id, items) {
