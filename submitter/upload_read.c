@@ -5,9 +5,9 @@
 #include "common/service/models.h"
 #include "submitter/upload.h"
 
-/* What the prompt of a row may become, escaped, before it is looked at: a
- * short template with many places makes much of a long row. */
-#define ROW_PLACES_BYTES ((size_t)48 << 20)
+/* What a row may put into its prompt: with every byte escaped it is six times
+ * as long, and a short template with many places makes much of a row. */
+#define ROW_PLACES_BYTES ((size_t)8 << 20)
 
 static size_t
 item_max(const struct upload *upload)
@@ -147,7 +147,7 @@ row_is_small_enough(const struct upload *upload)
     return longest * upload->query.places <= ROW_PLACES_BYTES;
 }
 
-static void
+static bool
 render_row(struct upload *upload)
 {
     const struct upload_query *query = &upload->query;
@@ -162,11 +162,14 @@ render_row(struct upload *upload)
     buffer_reset(&upload->rendered);
     template_request_render(
         &request, upload->csv.row.fields, &upload->rendered);
+    return upload->rendered.len <= item_max(upload);
 }
 
 static void
 take_row(struct upload *upload)
 {
+    static const char too_long[] =
+        "the template makes too long a prompt of the row";
     const struct csv_row *row = &upload->csv.row;
     bool named = upload->query.id_column[0] != '\0';
     struct slice id =
@@ -181,10 +184,10 @@ take_row(struct upload *upload)
         upload_reject(upload, row->line, SLICE_NULL,
             "the id column must hold 1 to 64 letters, digits, _ and -");
     } else if (!row_is_small_enough(upload)) {
-        upload_reject(upload, row->line, id,
-            "the template makes too long a prompt of the row");
+        upload_reject(upload, row->line, id, too_long);
+    } else if (!render_row(upload)) {
+        upload_reject(upload, row->line, id, too_long);
     } else {
-        render_row(upload);
         upload_item_begin_row(
             upload, buffer_slice(&upload->rendered), row->line, id);
     }
