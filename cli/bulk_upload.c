@@ -72,8 +72,11 @@ on_read(void *arg, char *out, size_t size)
     return chunk->failed ? HTTP_SYNC_READ_FAILED : put;
 }
 
-/* The same rows give the same key, so that an upload that broke off is gone
- * on with, and one whose answer was lost is found. */
+/*
+ * The same rows behind the same batches give the same key, so that an upload
+ * that broke off is gone on with, and one whose answer was lost is found.
+ * Rows of a batch that was canceled are sent in another one.
+ */
 static void
 key_of(const struct chunk *chunk, char key[64])
 {
@@ -82,8 +85,14 @@ key_of(const struct chunk *chunk, char key[64])
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     char text[33];
     if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1 ||
-        EVP_DigestUpdate(hash, chunk->run->label, BULK_RUN_SIZE) != 1)
+        EVP_DigestUpdate(hash, chunk->run->label, strlen(chunk->run->label)) !=
+            1)
         abort();
+    for (size_t i = 0; i < chunk->run->batch_count; i++)
+        if (chunk->run->batches[i].known &&
+            EVP_DigestUpdate(
+                hash, chunk->run->batches[i].id, BULK_BATCH_SIZE) != 1)
+            abort();
     for (size_t i = chunk->first; i < chunk->end; i++)
         if (rows->items[i].state == BULK_OPEN &&
             EVP_DigestUpdate(

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,12 +180,18 @@ cmd_bulk_results(struct cli *cli)
     }
     batch_path(cli, "/results", &path);
     struct client_request request = {
-        .path = path.data, .on_body = on_results, .arg = &download};
+        .path = path.data,
+        .quiet = true,
+        .on_body = on_results,
+        .arg = &download};
     code = client_call(client, &request, &reply);
+    if (code != CLI_OK && !download.failed)
+        code = client_explain(client, &reply);
     if (output != NULL && fclose(download.file) != 0)
         download.failed = true;
     if (download.failed) {
-        out_say("cannot write the results");
+        if (output != NULL || errno != EPIPE)
+            out_say("cannot write the results: %s", strerrordesc_np(errno));
         code = CLI_ERROR;
     }
     buffer_clear(&path);
