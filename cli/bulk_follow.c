@@ -97,6 +97,8 @@ bulk_follow(struct bulk_run *run)
     bulk_show_progress(run, false);
     int code = follow_all(run);
     if (code == CLI_OK)
+        code = bulk_look_again(run, true);
+    if (code == CLI_OK)
         code = look_for_lost(run);
     if (run->output != NULL && bulk_output_flush(run->output, true) != 0)
         return CLI_ERROR;

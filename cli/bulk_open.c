@@ -16,6 +16,7 @@ bulk_run_clear(struct bulk_run *run)
     models_free(run->models);
     client_free(run->client);
     memory_free(run->batches);
+    memory_free(run->failed);
     buffer_clear(&run->bad_lines);
     buffer_clear(&run->notes);
     buffer_clear(&run->part);
@@ -39,6 +40,8 @@ on_past(void *arg, const struct bulk_past *past)
         run->past_output_tokens += past->output_tokens;
         run->past_cost_usd += past->cost_usd > 0 ? past->cost_usd : 0;
     }
+    if (past->is_error)
+        bulk_note_failed(run, past);
     if (at != BULK_ABSENT && run->rows.items[at].state != BULK_DONE)
         bulk_rows_set(&run->rows, at, past->is_error ? BULK_FAILED : BULK_DONE);
 }

@@ -36,9 +36,9 @@ fail(const char *what, const char *path)
 
 /* --- lines --- */
 
-enum member { ID, RUN, BATCH, SEQ, STATUS, USAGE, COST, MEMBERS };
-static const char *const member_names[] = {
-    "custom_id", "run", "batch", "seq", "status", "usage", "cost_usd"};
+enum member { ID, RUN, BATCH, JOB, SEQ, STATUS, USAGE, COST, MEMBERS };
+static const char *const member_names[] = {"custom_id", "run", "batch",
+    "job_id", "seq", "status", "usage", "cost_usd"};
 
 static struct slice
 unquoted(const struct json_item *item)
@@ -84,6 +84,7 @@ read_line(const char *run, struct slice line, struct bulk_past *past)
     struct slice status = unquoted(&items[STATUS]);
     past->custom_id = unquoted(&items[ID]);
     past->batch = unquoted(&items[BATCH]);
+    past->job_id = unquoted(&items[JOB]);
     past->seq = count_of(&items[SEQ]);
     past->is_final = slice_equal_text(status, "succeeded") ||
         slice_equal_text(status, "failed");

@@ -23,6 +23,7 @@
 struct bulk_past {
     struct slice custom_id;
     struct slice batch;
+    struct slice job_id;
     uint64_t seq;
     bool is_error;
     bool is_final; /* an answer, or a failure of the request itself */

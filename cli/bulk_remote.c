@@ -329,6 +329,8 @@ bulk_catch_up(struct bulk_run *run)
         if (code == CLI_OK)
             batch->drained = batch->ended;
     }
+    if (code == CLI_OK)
+        code = bulk_look_again(run, false);
     if (code == CLI_OK && run->output != NULL &&
         bulk_output_flush(run->output, true) != 0)
         code = CLI_ERROR;

@@ -28,6 +28,13 @@ struct bulk_batch {
     bool drained; /* ended, and every result was taken */
 };
 
+/* A row that failed in an earlier start. */
+struct bulk_failed {
+    char id[BULK_ID_SIZE];
+    char job_id[BULK_BATCH_SIZE];
+    char batch[BULK_BATCH_SIZE];
+};
+
 #define BULK_LABEL_SIZE 129
 
 struct bulk_run {
@@ -53,6 +60,8 @@ struct bulk_run {
     uint64_t past_answers;
     uint64_t past_input_tokens;
     uint64_t past_output_tokens;
+    struct bulk_failed *failed;
+    size_t failed_count;
     uint64_t fetched; /* answers that were only fetched */
     double cost_usd; /* of answers taken by this process */
     double past_cost_usd; /* of those in the output before */
@@ -142,6 +151,14 @@ bool bulk_take_result(struct bulk_run *run, struct slice line);
 /* A line for the file of errors about a row that was not sent. */
 void bulk_bad_line(struct bulk_run *run, const char *id, uint64_t line,
     const char *what, struct buffer *out);
+
+/* ---- bulk_again.c ---- */
+
+/* Keeps what an earlier line of errors says. */
+void bulk_note_failed(struct bulk_run *run, const struct bulk_past *past);
+/* Takes the answers of rows that failed and were run again since; `wait`:
+ * also of those that are being run. */
+int bulk_look_again(struct bulk_run *run, bool wait) MUST_CHECK;
 
 /* ---- bulk_upload.c ---- */
 

@@ -179,8 +179,7 @@ cmd_bulk_results(struct cli *cli)
         return CLI_ERROR;
     }
     batch_path(cli, "/results", &path);
-    struct client_request request = {
-        .path = path.data,
+    struct client_request request = {.path = path.data,
         .quiet = true,
         .on_body = on_results,
         .arg = &download};
@@ -212,8 +211,8 @@ follow_operation(struct cli *cli, struct client *client,
     if (cli->args.json && *op != NULL)
         out_write_line(buffer_slice(&reply->body));
     else if (*op != NULL)
-        out_tell("%" PRIu64 " requests run again; their answers come with the "
-                 "same bulk run command, or bulk attach",
+        out_tell("%" PRIu64 " requests run again; the same bulk run command "
+                 "fetches their answers",
             client_count(*op, "done"));
     return code;
 }

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, openSync, readFileSync, writeFileSync, writeSync }
-  from 'node:fs';
+import { existsSync, openSync, readFileSync, rmSync, writeFileSync,
+  writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { bin, freePort, root, sleep, startFakeClaude, startProcess, stopAll,
@@ -56,7 +56,7 @@ describe('bulk', () => {
   after(stopAll);
 
   test('ten thousand rows survive three kills of client and servers, each '
-    + 'once and paid for once', { timeout: 300_000 }, async () => {
+    + 'once and paid for once', { timeout: 300_000 }, async (t) => {
     const ROWS = 10_000;
     const CONCURRENCY = 64;
     const next = random(SEED);
@@ -92,6 +92,8 @@ describe('bulk', () => {
         await until(() => client.child.exitCode !== null
           || ids(output).length >= mark, { timeoutMs: 90_000, everyMs: 50,
           what: `${mark} answers: ${client.stderr().slice(-1000)}` });
+      t.diagnostic(`kill ${i + 1} after ${ids(output).length} answers, `
+        + `${Math.round(performance.now())} ms`);
       const victims = next() < 0.5 ? [client, up] : [up, client];
       await victims[0].kill();
       await sleep(next() * 100);
@@ -197,6 +199,8 @@ describe('bulk', () => {
         const done = await send(name, 'bad.jsonl', ...more);
         assert.equal(done.code, code, `${name}: ${done.err}`);
         assert.match(done.err, message, name);
+        rmSync(join(dir, 'bad.errors.jsonl'), { force: true });
+        assert.ok(!existsSync(join(dir, 'bad.jsonl')), name);
       }
       const tooLong = await send('long.csv', 'bad.jsonl');
       assert.equal(tooLong.code, 3, tooLong.err);
@@ -208,11 +212,11 @@ describe('bulk', () => {
         assert.match(done.err, /belongs to another run.*\n.*nothing was sent/);
         assert.equal(readFileSync(join(dir, output), 'utf8'), before);
       }
-      const unasked = await bulk('run', good, '-t', 't.md', '-o', 'bad.jsonl');
-      assert.equal(unasked.code, 2);
+      const unasked = await bulk('run', good, '-t', 't.md', '-o', 'bad.jsonl',
+        '-m', 'mock-ok');
+      assert.equal(unasked.code, 2, unasked.err);
       assert.match(unasked.err, /not without --yes: this would send 1 rows/);
       assert.deepEqual(await batches(), []);
-      assert.ok(!existsSync(join(dir, 'bad.jsonl')));
     });
 
     test('a bad row never stops the others', async () => {
@@ -236,26 +240,34 @@ describe('bulk', () => {
         summary.duplicates, summary.batches.length], [3, 2, 2, 1, 1]);
     });
 
-    test('what failed is in the file of errors until it is run again',
+    test('what failed is in the file of errors until it is mended',
       async () => {
-        file('fail.jsonl', ['mock-400', 'mock-ok'].map((model) =>
-          `${JSON.stringify({ model, max_tokens: 8, messages: [
-            { role: 'user', content: 'x' }] })}\n`).join(''));
-        const args = ['run', 'fail.jsonl', '-o', 'fails.jsonl', '--yes'];
-        const done = await bulk(...args);
-        assert.equal(done.code, 3, done.err);
-        const [failed] = linesOf(join(dir, 'fails.errors.jsonl'));
-        assert.equal(failed.error.type, 'invalid_request_error');
-        assert.equal(linesOf(join(dir, 'fails.jsonl')).length, 1);
-        const again = await bulk(...args);
-        assert.equal(again.code, 3, again.err);
-        assert.match(again.err, /1 rows failed before and are not sent again/);
-        const [, batch] = /bulk retry-failed (batch_\S+)/.exec(again.err);
-        const retried = await bulk('retry-failed', batch);
-        assert.equal(retried.code, 0, retried.err);
-        assert.match(retried.err, /1 requests run again/);
-        const status = await bulk('status', batch);
-        assert.match(status.out, /1 succeeded, 1 failed/);
+        // Two failures, then an answer: it takes three lives.
+        const line = (model, more) => `${JSON.stringify({ model, max_tokens: 8,
+          messages: [{ role: 'user', content: 'x' }], ...more })}\n`;
+        file('fail.jsonl', line('mock-ok') + line('mock-500-twice',
+          { longhaul: { max_attempts: 1 } }));
+        const errors = join(dir, 'fails.errors.jsonl');
+        const again = () =>
+          bulk('run', 'fail.jsonl', '-o', 'fails.jsonl', '--yes');
+        let done = await again();
+        for (let life = 1; life <= 2; life++) {
+          assert.equal(done.code, 3, done.err);
+          const [failed, ...others] = linesOf(errors);
+          assert.deepEqual(others, []);
+          assert.equal(failed.error.type, 'api_error');
+          assert.equal(linesOf(join(dir, 'fails.jsonl')).length, 1);
+          const [, batch] = /bulk retry-failed (batch_\S+)/.exec(done.err);
+          const retried = await bulk('retry-failed', batch);
+          assert.equal(retried.code, 0, retried.err);
+          assert.match(retried.err, /1 requests run again/);
+          done = await again();
+          assert.match(done.err, /to be sent +0 rows/);
+        }
+        assert.equal(done.code, 0, done.err);
+        assert.equal(linesOf(join(dir, 'fails.jsonl')).length, 2);
+        assert.ok(!existsSync(errors), 'there are none any more');
+        assert.match((await bulk('status')).out, /1 succeeded, 1 failed/);
       });
 
     test('Ctrl-C leaves the batch to the server, and attach comes back to it',
