@@ -50,10 +50,17 @@ note_duplicate(
             row->line, run->rows.items[first].line, id);
 }
 
-/* Where `text` can be cut, at `at` or a little before. */
+/* Where `text` can be cut, at `at` or a little before: at the end of a line
+ * if there is one, else between two characters. */
 static size_t
 cut_before(struct slice text, size_t at)
 {
+    size_t line = at;
+    while (
+        line > 0 && at - line < SHOWN_BYTES / 2 && text.data[line - 1] != '\n')
+        line--;
+    if (line > 0 && text.data[line - 1] == '\n')
+        return line;
     while (at > 0 && ((unsigned char)text.data[at] & 0xc0) == 0x80)
         at--;
     return at;
@@ -75,8 +82,8 @@ show_prompt(struct plan *plan)
         size_t head = cut_before(text, SHOWN_BYTES);
         size_t tail = cut_before(text, text.len - SHOWN_BYTES);
         out_safe(out, slice_make(text.data, head), true);
-        buffer_printf(
-            out, "\n[... %zu bytes; --show 1 prints all ...]\n", tail - head);
+        buffer_printf(out, "%s[... %zu bytes; --show 1 prints all ...]\n",
+            text.data[head - 1] == '\n' ? "" : "\n", tail - head);
         out_safe(out, slice_make(text.data + tail, text.len - tail), true);
     }
     buffer_append_char(out, '\n');
