@@ -91,8 +91,9 @@ take_row(
     struct job_meta *meta = &replay->row.meta;
     replay->row = *row;
     job_meta_copy(meta, &row->meta);
-    if (row->generation > 0 &&
-        meta->expires_ms - meta->created_ms > AGAIN_MAX_MS)
+    /* Other clocks may have set the two: also not before it begins. */
+    int64_t for_ms = meta->expires_ms - meta->created_ms;
+    if (row->generation > 0 && (for_ms > AGAIN_MAX_MS || for_ms <= 0))
         meta->expires_ms = meta->created_ms + AGAIN_MAX_MS;
     meta->parts = request.len <= QUEUE_INLINE_MAX
         ? 0

@@ -151,8 +151,7 @@ const requestsOf = group(requests, (l) => l.job);
 function interruptions() {
   const isWorker = (name) => /^worker/.test(name ?? '');
   const list = [];
-  const add = (became) => list.push(Object.assign(became, { lapse: true }));
-  const lapse = (worker, from, to, thaw) => add((r) => r.worker === worker
+  const lapse = (worker, from, to, thaw) => list.push((r) => r.worker === worker
     && ((r.t <= to + 100 && r.safe >= from)
       || (thaw !== undefined && r.t >= thaw - 50 && r.t <= thaw + 250)));
   for (const e of events) {
@@ -167,7 +166,7 @@ function interruptions() {
     if (e.event === 'stopped_at' && isWorker(e.name)) {
       lapse(e.name, e.began, e.began, e.job ? undefined : e.t);
       if (e.job) {
-        add((r) => r.worker === e.name && r.job !== e.job
+        list.push((r) => r.worker === e.name && r.job !== e.job
           && r.t >= e.t - 50 && r.t <= e.t + 250);
       }
     }
@@ -186,7 +185,6 @@ function interruptions() {
   return list;
 }
 const broke = interruptions();
-const lapses = broke.filter((became) => became.lapse);
 const cuts = group(proxy.filter((l) => (l.event === 'cut'
   || l.event === 'reply_cut') && l.job), (l) => l.job);
 const claudeDeaths = events.filter((e) => e.event === 'kill'
@@ -286,9 +284,10 @@ for (const [id, list] of callsByJob) {
   chargedCalls += charges;
   if (extra > 0) extraCalls += extra;
   // Each is shown in the job as a call whose outcome nobody knows, but for what
-  // a worker sent that woke up when the job was no longer its own.
+  // a worker sent that woke up when the job was no longer its own, and what a
+  // worker knew and had not written down when it died.
   const counted = (rowsOf.get(id) ?? []).reduce((sum, row) =>
-    sum + row.unknown_calls, 0) + lapses.filter((became) =>
+    sum + row.unknown_calls, 0) + broke.filter((became) =>
     (requestsOf.get(id) ?? []).some(became)).length;
   if (extra > counted && !erased.has(id)) {
     uncounted.push({ id, extra, counted, outcomes: list.map((c) => c.outcome)
