@@ -323,12 +323,13 @@ handle(struct http_request *req, enum bulk_face face, const char *const *names)
     struct params params;
     char error[256];
     list->face = face;
+    struct slice query = http_request_head(req)->query;
     batches_begin(&list->call, req, face);
-    if (!call_params(&list->call, names, &params)) {
-        list_free(list);
-        return;
-    }
-    int bad = parse(&params, list, error, sizeof(error));
+    int bad = face == BULK_NATIVE
+        ? params_parse(query, names, &params, error, sizeof(error))
+        : params_parse_known(query, names, &params, error, sizeof(error));
+    if (bad == 0)
+        bad = parse(&params, list, error, sizeof(error));
     params_clear(&params);
     if (bad != 0) {
         call_bad(&list->call, "%s", error);
@@ -349,12 +350,10 @@ batches_handle_list(struct http_request *req, void *program)
     handle(req, BULK_NATIVE, names);
 }
 
-/* `beta` is what older SDKs append to every path. */
 void
 message_batches_handle_list(struct http_request *req, void *program)
 {
-    static const char *const names[] = {
-        "limit", "after_id", "before_id", "beta", NULL};
+    static const char *const names[] = {"limit", "after_id", "before_id", NULL};
     (void)program;
     handle(req, BULK_CLAUDE, names);
 }

@@ -12,6 +12,7 @@ struct reading {
     struct params *params;
     char *error;
     size_t size;
+    bool known_only;
 };
 
 static size_t
@@ -30,6 +31,8 @@ on_pair(void *arg, struct slice name, struct slice value)
     struct reading *reading = arg;
     struct params *params = reading->params;
     size_t i = index_of(params, name);
+    if (params->names[i] == NULL && reading->known_only)
+        return 0;
     if (params->names[i] == NULL) {
         const char *near = text_suggest(name, params->names);
         snprintf(reading->error, reading->size, "unknown parameter %.*s%s%s%s",
@@ -53,11 +56,11 @@ on_pair(void *arg, struct slice name, struct slice value)
     return 0;
 }
 
-int
-params_parse(struct slice query, const char *const *names,
+static int
+parse(struct slice query, const char *const *names, bool known_only,
     struct params *params, char *error, size_t size)
 {
-    struct reading reading = {params, error, size};
+    struct reading reading = {params, error, size, known_only};
     memset(params, 0, sizeof(*params));
     params->names = names;
     snprintf(error, size, "the query is malformed");
@@ -65,6 +68,20 @@ params_parse(struct slice query, const char *const *names,
         return 0;
     params_clear(params);
     return -1;
+}
+
+int
+params_parse(struct slice query, const char *const *names,
+    struct params *params, char *error, size_t size)
+{
+    return parse(query, names, false, params, error, size);
+}
+
+int
+params_parse_known(struct slice query, const char *const *names,
+    struct params *params, char *error, size_t size)
+{
+    return parse(query, names, true, params, error, size);
 }
 
 void

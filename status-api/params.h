@@ -22,6 +22,10 @@ struct params {
 /* 0, or -1 with a sentence in error[size]; cleared then. */
 int params_parse(struct slice query, const char *const *names,
     struct params *params, char *error, size_t size) MUST_CHECK;
+/* The same, but what is not in the list is ignored: for clients that were
+ * written for another API (older SDKs append ?beta=true to every path). */
+int params_parse_known(struct slice query, const char *const *names,
+    struct params *params, char *error, size_t size) MUST_CHECK;
 void params_clear(struct params *params);
 /* The value of a name from the list; NULL when it was not given or is
  * empty. */

@@ -152,6 +152,10 @@ describe('the official SDK on batches', () => {
       for await (const batch of client.messages.batches.list(
         { limit: 2, before_id: made[6] })) newer.push(batch.id);
       assert.deepEqual(newer.sort(), made.slice(0, 6).sort());
+      // What SDKs before the beta path went append to every path.
+      for (const path of ['?beta=true&limit=1&more=1', `/${made[0]}?beta=true`]) {
+        assert.equal((await ask(`/v1/messages/batches${path}`)).status, 200);
+      }
     });
 
   test('cancel leaves what was answered and ends the rest', timed,
