@@ -43,7 +43,4 @@ void doctor_check_store(struct doctor *doctor);
 void doctor_check_server(struct doctor *doctor);
 void doctor_check_upstream(struct doctor *doctor);
 
-/* NULL when it looks like a key of Claude's, else what is odd. Pure. */
-const char *doctor_key_oddity(struct slice key);
-
 #endif

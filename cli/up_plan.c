@@ -125,10 +125,22 @@ read_options(struct up *up, int argc, char **argv)
     return code;
 }
 
+/* NULL: the file's [pool] sections are all there is. */
+static const char *
+default_base_url(const struct config *config)
+{
+    for (size_t i = 0; i < config->pool_count; i++) {
+        if (strcmp(config->pools[i]->name, CONFIG_POOL_DEFAULT) == 0)
+            return config->pools[i]->base_url;
+    }
+    return NULL;
+}
+
 static bool
 has_upstream(const struct config *config)
 {
-    return config->api_key != NULL || config->api_key_file != NULL ||
+    return config->pool_count > 1 || default_base_url(config) == NULL ||
+        config->api_key != NULL || config->api_key_file != NULL ||
         strcmp(config->base_url, "https://api.anthropic.com") != 0;
 }
 
@@ -336,14 +348,16 @@ start_worker(struct up *up, unsigned number)
         .env = environment(up),
         .group = UP_GROUP_WORK};
     const char *key = up->simulated ? SIMULATOR_KEY : up->config->api_key;
+    const char *base_url =
+        up->simulated ? up->simulator_url : default_base_url(up->config);
     snprintf(name, sizeof(name), "worker-%u", number);
     if (key != NULL)
         child_words_add(&spec.env, "ANTHROPIC_API_KEY=%s", key);
     child_words_add(&spec.argv, "longhaul-worker");
     add_common(up, &spec.argv);
     child_words_add(&spec.argv, "--worker-listen=127.0.0.1:0");
-    child_words_add(&spec.argv, "--base-url=%s",
-        up->simulated ? up->simulator_url : up->config->base_url);
+    if (base_url != NULL)
+        child_words_add(&spec.argv, "--base-url=%s", base_url);
     up->workers[number - 1] = child_start(up->children, &spec);
     memory_free(path);
 }

@@ -12,8 +12,11 @@ up_say_hello(const struct up *up)
     if (up->simulated)
         out_tell("upstream    SIMULATOR: %s; answers are not Claude's",
             up->args.simulate ? "as --simulate asks" : "there is no API key");
-    else
-        out_tell("upstream    %s", up->config->base_url);
+    for (size_t i = 0; i < up->config->pool_count && !up->simulated; i++)
+        out_tell("upstream    %s%s%s%s", up->config->pools[i]->base_url,
+            up->config->pool_count > 1 ? " (" : "",
+            up->config->pool_count > 1 ? up->config->pools[i]->name : "",
+            up->config->pool_count > 1 ? ")" : "");
     out_tell("data        %s%s", up->dir.path, up->dir.is_new ? " (new)" : "");
 }
 

@@ -219,6 +219,20 @@ header_add(struct header_lines *headers, const char *name, const char *value)
 }
 
 static void
+header_add_bearer(struct header_lines *headers, const char *key)
+{
+    struct buffer value = {NULL, 0, 0};
+
+    if (key == NULL)
+        return;
+    buffer_append_text(&value, "Bearer ");
+    buffer_append_text(&value, key);
+    header_add(headers, "authorization", value.data);
+    explicit_bzero(value.data, value.len);
+    buffer_clear(&value);
+}
+
+static void
 headers_clear(struct header_lines *headers)
 {
     for (size_t i = 0; i < headers->count; i++) {
@@ -252,7 +266,10 @@ claude_call_start(struct http_client *client,
     call->on_reply = on_reply;
     call->reply.limits = governor_no_headers();
     call->arg = arg;
-    header_add(&headers, "x-api-key", request->api_key);
+    if (request->bearer)
+        header_add_bearer(&headers, request->api_key);
+    else
+        header_add(&headers, "x-api-key", request->api_key);
     header_add(&headers, "anthropic-version", request->version);
     header_add(&headers, "anthropic-beta", request->beta);
     header_add(&headers, "content-type", "application/json");

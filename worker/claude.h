@@ -20,7 +20,8 @@ struct claude_call;
 
 struct claude_request {
     const char *url; /* ".../v1/messages" */
-    const char *api_key; /* sent as x-api-key; NULL: none */
+    const char *api_key; /* NULL: none */
+    bool bearer; /* it is sent as authorization, else as x-api-key */
     const char *version; /* anthropic-version */
     const char *beta; /* anthropic-beta, or NULL */
     const char *job_header; /* a header that carries job_id, or NULL */

@@ -85,17 +85,30 @@ build_body(struct flight *flight, const char *model, bool stream)
 
 static void on_reply(void *arg, struct claude_reply *reply);
 
+/* What the client named, else what the pool is set to. */
+static const char *
+version_of(const struct flight *flight)
+{
+    const struct job_meta *meta = &flight->result.meta;
+
+    if (meta->api_version[0] != '\0')
+        return meta->api_version;
+    if (flight->bucket->pool->config->version != NULL)
+        return flight->bucket->pool->config->version;
+    return meta->sampling ? VERSION_SAMPLING : VERSION_DEFAULT;
+}
+
 static void
 send_request(struct flight *flight, bool stream, int64_t timeout_ms)
 {
     const struct job_meta *meta = &flight->result.meta;
     const struct config *config = flight->worker->service->config;
+    const struct pool *pool = flight->bucket->pool;
     struct claude_request request = {
-        .url = upstream_messages_url(flight->bucket->pool->upstream),
-        .api_key = upstream_key(flight->bucket->pool->upstream),
-        .version = meta->api_version[0] != '\0' ? meta->api_version
-            : meta->sampling                    ? VERSION_SAMPLING
-                                                : VERSION_DEFAULT,
+        .url = upstream_messages_url(pool->upstream),
+        .api_key = upstream_key(pool->upstream),
+        .bearer = upstream_is_bearer(pool->upstream),
+        .version = version_of(flight),
         .beta = meta->beta,
         .job_header = config->job_header,
         .job_id = flight->result.id,

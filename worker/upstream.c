@@ -8,6 +8,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/log.h"
+#include "common/service/api_key.h"
 #include "common/service/config.h"
 
 #define KEY_MAX 4096
@@ -17,7 +18,7 @@ struct upstream {
     char *key;
     const char *key_file; /* the configuration's */
     struct timespec file_time;
-    const char *pool;
+    const struct config_pool *config;
 };
 
 /* The file's text without blanks around it, or NULL. */
@@ -50,6 +51,21 @@ key_read(const char *path, struct timespec *time)
     return key.len > 0 ? memory_dup_bytes(key.data, key.len) : NULL;
 }
 
+/* Said before the first refusal pauses the pool. */
+static void
+warn_if_odd(const struct upstream *upstream)
+{
+    const char *oddity;
+
+    if (!api_key_is_claudes(upstream->config->base_url))
+        return;
+    oddity = upstream->key == NULL ? "there is none"
+                                   : api_key_oddity(slice_of(upstream->key));
+    if (oddity != NULL)
+        log_warn("key_looks_odd", LOG_TEXT("pool", upstream->config->name),
+            LOG_TEXT("reason", oddity));
+}
+
 struct upstream *
 upstream_new(const struct config_pool *config, bool simulated, char *error,
     size_t error_size)
@@ -63,7 +79,7 @@ upstream_new(const struct config_pool *config, bool simulated, char *error,
     buffer_append_slice(&url, base);
     buffer_append_text(&url, "/v1/messages");
     upstream->url = buffer_take(&url);
-    upstream->pool = config->name;
+    upstream->config = config;
     upstream->key_file = config->api_key_file;
     if (upstream->key_file != NULL) {
         upstream->key = key_read(upstream->key_file, &upstream->file_time);
@@ -80,6 +96,7 @@ upstream_new(const struct config_pool *config, bool simulated, char *error,
         /* The simulator wants a key as Claude does; any will do. */
         upstream->key = memory_dup("simulated");
     }
+    warn_if_odd(upstream);
     return upstream;
 }
 
@@ -114,6 +131,14 @@ upstream_key(const struct upstream *upstream)
 }
 
 bool
+upstream_is_bearer(const struct upstream *upstream)
+{
+    const char *auth = upstream->config->auth;
+
+    return auth != NULL && strcmp(auth, "bearer") == 0;
+}
+
+bool
 upstream_refresh(struct upstream *upstream)
 {
     struct timespec time;
@@ -135,6 +160,7 @@ upstream_refresh(struct upstream *upstream)
     }
     key_free(upstream->key);
     upstream->key = key;
-    log_info("key_file_changed", LOG_TEXT("pool", upstream->pool));
+    warn_if_odd(upstream);
+    log_info("key_file_changed", LOG_TEXT("pool", upstream->config->name));
     return true;
 }

@@ -23,6 +23,8 @@ void upstream_free(struct upstream *upstream);
 const char *upstream_messages_url(const struct upstream *upstream);
 /* The key, or NULL when there is none (a simulator without keys). */
 const char *upstream_key(const struct upstream *upstream);
+/* Whether the key is sent as Authorization: Bearer. */
+bool upstream_is_bearer(const struct upstream *upstream);
 /* Looks at the key file; true when there is another key now. */
 bool upstream_refresh(struct upstream *upstream);
 

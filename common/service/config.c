@@ -27,21 +27,20 @@ struct loader {
 extern char **environ;
 
 static const struct config_option *
-find_option(struct slice name)
+find_option(const struct config_option *option, struct slice name)
 {
-    const struct config_option *option = config_options;
     while (option->name != NULL && !slice_equal_text(name, option->name))
         option++;
     return option->name != NULL ? option : NULL;
 }
 
 static void
-suggest(struct buffer *errors, struct slice name)
+suggest(struct buffer *errors, const struct config_option *option,
+    struct slice name)
 {
     const char *names[CONFIG_OPTIONS_MAX + 1];
     size_t count = 0;
-    for (const struct config_option *option = config_options;
-         option->name != NULL; option++)
+    for (; option->name != NULL; option++)
         names[count++] = option->name;
     names[count] = NULL;
     const char *near = text_suggest(name, names);
@@ -84,8 +83,8 @@ parse_number(enum config_kind kind, struct slice value, uint64_t *number)
 /* NULL when the value was taken, else what is wanted (in scratch or
  * static). */
 static const char *
-set_value(struct config *config, const struct config_option *option,
-    struct slice value, char *scratch, size_t size)
+set_value(void *base, const struct config_option *option, struct slice value,
+    char *scratch, size_t size)
 {
     if (config_kind_is_text(option->kind)) {
         if (value.len > 0 && memchr(value.data, '\n', value.len) != NULL)
@@ -94,13 +93,13 @@ set_value(struct config *config, const struct config_option *option,
             option->check != NULL ? option->check(value) : NULL;
         if (wanted != NULL)
             return wanted;
-        char **text = config_text_at(config, option);
+        char **text = config_text_at(base, option);
         memory_free(*text);
         *text = value.len > 0 ? memory_dup_bytes(value.data, value.len) : NULL;
         return NULL;
     }
     if (option->kind == CONFIG_BOOL)
-        return text_parse_bool(value, config_bool_at(config, option)) == 0
+        return text_parse_bool(value, config_bool_at(base, option)) == 0
             ? NULL
             : kind_wanted(option->kind);
     uint64_t number;
@@ -114,23 +113,38 @@ set_value(struct config *config, const struct config_option *option,
                                                : "");
         return scratch;
     }
-    *config_number_at(config, option) = number;
+    *config_number_at(base, option) = number;
     return NULL;
 }
 
 /* `where` names the value's place in the error. */
 static void
+put_value(struct loader *loader, const struct config_place *place,
+    const struct config_option *option, struct slice value,
+    enum config_origin origin, const char *where)
+{
+    char scratch[96];
+    const char *wanted =
+        set_value(place->base, option, value, scratch, sizeof(scratch));
+    if (wanted != NULL)
+        buffer_printf(loader->errors, "%s: wanted is %s\n", where, wanted);
+    place->origin[option - place->options] = origin;
+    place->line[option - place->options] = loader->line;
+}
+
+static struct config_place
+own_place(struct loader *loader)
+{
+    return (struct config_place){&loader->loaded->config, config_options,
+        loader->loaded->origin, loader->loaded->line};
+}
+
+static void
 take_value(struct loader *loader, const struct config_option *option,
     struct slice value, enum config_origin origin, const char *where)
 {
-    char scratch[96];
-    struct config_loaded *loaded = loader->loaded;
-    const char *wanted =
-        set_value(&loaded->config, option, value, scratch, sizeof(scratch));
-    if (wanted != NULL)
-        buffer_printf(loader->errors, "%s: wanted is %s\n", where, wanted);
-    loaded->origin[option - config_options] = origin;
-    loaded->line[option - config_options] = loader->line;
+    const struct config_place place = own_place(loader);
+    put_value(loader, &place, option, value, origin, where);
 }
 
 /* --- the file --- */
@@ -156,30 +170,72 @@ read_line(char *out, int size, void *stream)
     return out;
 }
 
+static void
+put_defaults(struct loader *loader, const struct config_place *place)
+{
+    for (const struct config_option *option = place->options;
+         option->name != NULL; option++) {
+        if (option->fallback != NULL)
+            put_value(loader, place, option, slice_of(option->fallback),
+                CONFIG_ORIGIN_DEFAULT, option->name);
+    }
+}
+
+/* Where the settings of a section go; -1 with the error told. */
+static int
+find_place(
+    struct loader *loader, const char *section, struct config_place *place)
+{
+    struct slice rest = slice_of(section);
+    const char *wanted = NULL;
+    bool is_new = false;
+    if (rest.len == 0 || slice_equal_text(rest, "longhaul")) {
+        *place = own_place(loader);
+        return 0;
+    }
+    if (!slice_equal_text(slice_split(&rest, ' '), "pool")) {
+        buffer_printf(loader->errors,
+            "%s:%u: unknown section [%s]; there is [pool NAME]\n", loader->path,
+            loader->line, section);
+        return -1;
+    }
+    struct config_pool *pool = config_pool_section(
+        &loader->loaded->config, slice_trim(rest), &is_new, &wanted);
+    if (pool == NULL) {
+        buffer_printf(loader->errors, "%s:%u: [%s]: wanted is %s\n",
+            loader->path, loader->line, section, wanted);
+        return -1;
+    }
+    *place = config_place_of_pool(pool);
+    if (is_new)
+        put_defaults(loader, place);
+    return 0;
+}
+
 static int
 on_setting(void *arg, const char *section, const char *name, const char *value)
 {
     struct loader *loader = arg;
+    struct config_place place;
     char where[NAME_SIZE + 512];
-    if (section[0] != '\0' && strcmp(section, "longhaul") != 0) {
-        buffer_printf(loader->errors, "%s:%u: unknown section [%s]\n",
-            loader->path, loader->line, section);
+    if (find_place(loader, section, &place) != 0)
         return 1;
-    }
-    const struct config_option *option = find_option(slice_of(name));
+    const struct config_option *option =
+        find_option(place.options, slice_of(name));
     if (option == NULL) {
         buffer_printf(loader->errors, "%s:%u: unknown setting %s", loader->path,
             loader->line, name);
-        suggest(loader->errors, slice_of(name));
+        suggest(loader->errors, place.options, slice_of(name));
         return 1;
     }
     snprintf(where, sizeof(where), "%s:%u: %s", loader->path, loader->line,
         option->name);
-    if (loader->loaded->origin[option - config_options] == CONFIG_ORIGIN_FILE) {
+    if (place.origin[option - place.options] == CONFIG_ORIGIN_FILE) {
         buffer_printf(loader->errors, "%s is set twice\n", where);
         return 1;
     }
-    take_value(loader, option, slice_of(value), CONFIG_ORIGIN_FILE, where);
+    put_value(
+        loader, &place, option, slice_of(value), CONFIG_ORIGIN_FILE, where);
     return 1;
 }
 
@@ -356,17 +412,6 @@ load_flags(struct loader *loader, int *argc, char **argv)
 /* --- all of it --- */
 
 static void
-load_defaults(struct loader *loader)
-{
-    for (const struct config_option *option = config_options;
-         option->name != NULL; option++) {
-        if (option->fallback != NULL)
-            take_value(loader, option, slice_of(option->fallback),
-                CONFIG_ORIGIN_DEFAULT, option->name);
-    }
-}
-
-static void
 check_together(struct loader *loader)
 {
     const struct config *config = &loader->loaded->config;
@@ -384,7 +429,8 @@ config_load(const char *path, int *argc, char **argv, struct buffer *errors)
         .loaded = memory_zalloc(1, sizeof(struct config_loaded)),
         .errors = errors};
     size_t before = errors->len;
-    load_defaults(&loader);
+    const struct config_place place = own_place(&loader);
+    put_defaults(&loader, &place);
     load_file(&loader, path);
     load_environment(&loader);
     load_flags(&loader, argc, argv);

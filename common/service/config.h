@@ -22,7 +22,7 @@ struct config_pool {
     char *base_url;
     char *api_key; /* of the pool "default" alone; never shown */
     char *api_key_file; /* or NULL */
-    bool bearer; /* the key goes as Authorization: Bearer */
+    char *auth; /* how the key is sent: "x-api-key" or "bearer" */
     char *version; /* anthropic-version for jobs that name none, or NULL */
     char *models; /* models or buckets that it serves; NULL: all */
     uint64_t weight;
@@ -106,7 +106,8 @@ void config_show(
     const struct config *config, bool origin, bool json, struct buffer *out);
 /* The option table as help text for a program's --help. */
 void config_help(const char *program, struct buffer *out);
-/* The option table as the Markdown of docs/configuration.md. */
+/* The option tables as the Markdown of docs/configuration.md. */
 void config_document(struct buffer *out);
+void config_document_pools(struct buffer *out);
 
 #endif

@@ -11,8 +11,8 @@
 #define DAY (HOUR * 24)
 #define NO_LIMIT UINT64_C(1000000000000000)
 
-static const char *
-check_web_url(struct slice value)
+const char *
+config_check_web_url(struct slice value)
 {
     size_t scheme = slice_starts_with(value, "https://") ? 8
         : slice_starts_with(value, "http://")            ? 7
@@ -102,7 +102,7 @@ check_origins(struct slice value)
 {
     while (value.len > 0) {
         struct slice word = slice_split(&value, ' ');
-        if (word.len > 0 && check_web_url(word) != NULL)
+        if (word.len > 0 && config_check_web_url(word) != NULL)
             return "origins such as https://example.com, separated by "
                    "blanks";
     }
@@ -143,7 +143,7 @@ const struct config_option config_options[] = {
     PATH_OPTION("api_key_file", "ANTHROPIC_API_KEY_FILE", api_key_file,
         "file with the Claude API key; read again when it changes"),
     TEXT_OPTION("base_url", "ANTHROPIC_BASE_URL", base_url,
-        "https://api.anthropic.com", check_web_url,
+        "https://api.anthropic.com", config_check_web_url,
         "where Claude's API is"),
     PATH_OPTION("ca_file", "LONGHAUL_CA_FILE", ca_file,
         "certificates to trust for Claude's API instead of the system's"),
@@ -170,7 +170,7 @@ const struct config_option config_options[] = {
         "127.0.0.1:0", check_listen,
         "where a worker shows health and metrics; port 0: any free one"),
     TEXT_OPTION("public_url", "LONGHAUL_PUBLIC_URL", public_url,
-        NULL, check_web_url,
+        NULL, config_check_web_url,
         "origin in links and Location; default: the listen address"),
     PATH_OPTION("keys_file", "LONGHAUL_KEYS_FILE", keys_file,
         "who may do what; without it the servers serve loopback only"),
@@ -246,7 +246,7 @@ const struct config_option config_options[] = {
         "go on although Redis came back without its data: jobs that were "
         "in flight are lost"),
     TEXT_OPTION("url", "LONGHAUL_URL", url, "http://127.0.0.1:8080",
-        check_web_url, "where the command line finds the servers"),
+        config_check_web_url, "where the command line finds the servers"),
     SECRET_OPTION("client_key", "LONGHAUL_API_KEY", client_key,
         "the command line's key for the servers"),
     {.name = NULL},
@@ -261,7 +261,7 @@ void
 config_flag_name(const struct config_option *option, char *out, size_t size)
 {
     size_t len = 0;
-    if (option->kind != CONFIG_SECRET) {
+    if (option->kind != CONFIG_SECRET && option->env != NULL) {
         text_copy(out, size, slice_of("--"));
         len = 2;
         for (const char *c = option->name; *c != '\0' && len + 1 < size; c++)
@@ -270,31 +270,28 @@ config_flag_name(const struct config_option *option, char *out, size_t size)
     out[len] = '\0';
 }
 
-static char *
-member_at(struct config *config, const struct config_option *option)
+static void *
+member_at(void *base, const struct config_option *option)
 {
-    return (char *)config + option->offset;
+    return (char *)base + option->offset;
 }
 
 char **
-config_text_at(struct config *config, const struct config_option *option)
+config_text_at(void *base, const struct config_option *option)
 {
-    void *member = member_at(config, option);
-    return member;
+    return member_at(base, option);
 }
 
 uint64_t *
-config_number_at(struct config *config, const struct config_option *option)
+config_number_at(void *base, const struct config_option *option)
 {
-    void *member = member_at(config, option);
-    return member;
+    return member_at(base, option);
 }
 
 bool *
-config_bool_at(struct config *config, const struct config_option *option)
+config_bool_at(void *base, const struct config_option *option)
 {
-    void *member = member_at(config, option);
-    return member;
+    return member_at(base, option);
 }
 
 bool

@@ -2,8 +2,8 @@
 #define LH_SERVICE_CONFIG_OPTIONS_H
 
 /*
- * config_options: the one table of settings, for config.c (reading),
- * config_show.c (showing) and nobody else.
+ * config_options: the one table of settings, and the one of a [pool NAME]
+ * section's, for config.c (reading), config_show.c (showing) and nobody else.
  */
 
 #include "common/service/config.h"
@@ -20,9 +20,9 @@ enum config_kind {
 
 struct config_option {
     const char *name; /* in the file; the flag has - for _ */
-    const char *env;
+    const char *env; /* NULL: has neither variable nor flag */
     enum config_kind kind;
-    size_t offset; /* in struct config */
+    size_t offset; /* in struct config, or config_pool */
     const char *fallback; /* as it would be written; NULL: unset */
     uint64_t min; /* of numbers */
     uint64_t max;
@@ -34,6 +34,8 @@ struct config_option {
 /* Ends with a NULL name. */
 extern const struct config_option config_options[];
 #define CONFIG_OPTIONS_MAX 64
+extern const struct config_option config_pool_options[];
+#define CONFIG_POOL_OPTIONS_MAX 16
 
 enum config_origin {
     CONFIG_ORIGIN_DEFAULT,
@@ -50,18 +52,38 @@ struct config_loaded {
     char *path; /* of the file, or NULL */
 };
 
-/* After everything was read: the pools that settings make. */
+/* A pool as it is really allocated. */
+struct config_pool_loaded {
+    struct config_pool pool; /* first: callers hold a pointer to it */
+    enum config_origin origin[CONFIG_POOL_OPTIONS_MAX];
+    unsigned line[CONFIG_POOL_OPTIONS_MAX];
+};
+
+/* Where values go: a struct with its table, and what is noted of each. */
+struct config_place {
+    void *base;
+    const struct config_option *options;
+    enum config_origin *origin;
+    unsigned *line;
+};
+struct config_place config_place_of_pool(struct config_pool *pool);
+
+/* The pool of a section, which is made when it is new, with its defaults
+ * missing. NULL with what is wanted of the name. */
+struct config_pool *config_pool_section(struct config *config,
+    struct slice name, bool *is_new, const char **wanted);
+/* After everything was read: the pool that the other settings make. */
 void config_pools_complete(struct config *config);
 void config_pools_free(struct config *config);
+const char *config_check_web_url(struct slice value);
 
 /* "--redis-url" for "redis_url"; "" for a secret. */
 void config_flag_name(
     const struct config_option *option, char *out, size_t size);
-char **config_text_at(
-    struct config *config, const struct config_option *option);
-uint64_t *config_number_at(
-    struct config *config, const struct config_option *option);
-bool *config_bool_at(struct config *config, const struct config_option *option);
+/* base: the struct that the table is of. */
+char **config_text_at(void *base, const struct config_option *option);
+uint64_t *config_number_at(void *base, const struct config_option *option);
+bool *config_bool_at(void *base, const struct config_option *option);
 bool config_kind_is_text(enum config_kind kind);
 
 #endif

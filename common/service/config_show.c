@@ -35,10 +35,10 @@ bytes_text(uint64_t bytes, char *out, size_t size)
 
 /* The value as it would be written in the file; NULL: unset. */
 static const char *
-value_text(const struct config *config, const struct config_option *option,
-    char *scratch, size_t size)
+value_text(const void *base, const struct config_option *option, char *scratch,
+    size_t size)
 {
-    const char *member = (const char *)config + option->offset;
+    const char *member = (const char *)base + option->offset;
     uint64_t number;
     char *text;
     if (option->kind == CONFIG_BOOL) {
@@ -62,58 +62,109 @@ value_text(const struct config *config, const struct config_option *option,
     return scratch;
 }
 
+/* One struct with its table, and the file it was read from. */
+struct shown {
+    const void *base;
+    const struct config_option *options;
+    const enum config_origin *origin;
+    const unsigned *line;
+    const char *path;
+    bool with_origin;
+};
+
 static void
-origin_text(
-    const struct config_loaded *loaded, size_t index, struct buffer *out)
+origin_text(const struct shown *shown, size_t index, struct buffer *out)
 {
     char flag[64];
-    switch (loaded->origin[index]) {
+    switch (shown->origin[index]) {
     case CONFIG_ORIGIN_DEFAULT: buffer_append_text(out, "default"); break;
     case CONFIG_ORIGIN_FILE:
-        buffer_printf(out, "%s:%u", loaded->path, loaded->line[index]);
+        buffer_printf(out, "%s:%u", shown->path, shown->line[index]);
         break;
     case CONFIG_ORIGIN_ENVIRONMENT:
-        buffer_append_text(out, config_options[index].env);
+        buffer_append_text(out, shown->options[index].env);
         break;
     case CONFIG_ORIGIN_FLAG:
-        config_flag_name(&config_options[index], flag, sizeof(flag));
+        config_flag_name(&shown->options[index], flag, sizeof(flag));
         buffer_append_text(out, flag);
         break;
     }
 }
 
 static void
-show_text(const struct config_loaded *loaded, size_t index, const char *value,
-    bool origin, struct buffer *out)
+show_text(const struct shown *shown, size_t index, const char *value,
+    struct buffer *out)
 {
     buffer_printf(out, "%s%-24s = %s", value == NULL ? "# " : "",
-        config_options[index].name, value == NULL ? "" : value);
-    if (origin) {
+        shown->options[index].name, value == NULL ? "" : value);
+    if (shown->with_origin) {
         buffer_append_text(out, "  ; ");
-        origin_text(loaded, index, out);
+        origin_text(shown, index, out);
     }
     buffer_append_char(out, '\n');
 }
 
 static void
-show_json(const struct config_loaded *loaded, size_t index, const char *value,
-    bool origin, struct buffer *out)
+show_json(const struct shown *shown, size_t index, const char *value,
+    struct buffer *out)
 {
     struct buffer from = {0};
     buffer_append_text(out, index == 0 ? "" : ",");
-    buffer_append_json(out, slice_of(config_options[index].name));
-    buffer_append_text(out, origin ? ":{\"value\":" : ":");
+    buffer_append_json(out, slice_of(shown->options[index].name));
+    buffer_append_text(out, shown->with_origin ? ":{\"value\":" : ":");
     if (value == NULL)
         buffer_append_text(out, "null");
     else
         buffer_append_json(out, slice_of(value));
-    if (origin) {
-        origin_text(loaded, index, &from);
+    if (shown->with_origin) {
+        origin_text(shown, index, &from);
         buffer_append_text(out, ",\"origin\":");
         buffer_append_json(out, buffer_slice(&from));
         buffer_append_char(out, '}');
     }
     buffer_clear(&from);
+}
+
+static void
+show_all(const struct shown *shown, bool json, struct buffer *out)
+{
+    char scratch[64];
+    for (size_t i = 0; shown->options[i].name != NULL; i++) {
+        const char *value = value_text(
+            shown->base, &shown->options[i], scratch, sizeof(scratch));
+        if (json)
+            show_json(shown, i, value, out);
+        else
+            show_text(shown, i, value, out);
+    }
+}
+
+/* The pool that the other settings make is shown by them. */
+static void
+show_pools(const struct config_loaded *loaded, bool origin, bool json,
+    struct buffer *out)
+{
+    const struct config *config = &loaded->config;
+    bool first = true;
+    if (json)
+        buffer_append_text(out, ",\"pools\":{");
+    for (size_t i = 0; i < config->pool_count; i++) {
+        const struct config_place place =
+            config_place_of_pool(config->pools[i]);
+        const struct shown shown = {place.base, place.options, place.origin,
+            place.line, loaded->path, origin};
+        const char *name = config->pools[i]->name;
+        if (strcmp(name, CONFIG_POOL_DEFAULT) == 0)
+            continue;
+        if (json)
+            buffer_printf(out, "%s\"%s\":{", first ? "" : ",", name);
+        else
+            buffer_printf(out, "\n[pool %s]\n", name);
+        show_all(&shown, json, out);
+        buffer_append_text(out, json ? "}" : "");
+        first = false;
+    }
+    buffer_append_text(out, json ? "}" : "");
 }
 
 void
@@ -122,19 +173,12 @@ config_show(
 {
     const void *memory = config;
     const struct config_loaded *loaded = memory;
-    char scratch[64];
-    if (json)
-        buffer_append_char(out, '{');
-    for (size_t i = 0; config_options[i].name != NULL; i++) {
-        const char *value =
-            value_text(config, &config_options[i], scratch, sizeof(scratch));
-        if (json)
-            show_json(loaded, i, value, origin, out);
-        else
-            show_text(loaded, i, value, origin, out);
-    }
-    if (json)
-        buffer_append_text(out, "}\n");
+    const struct shown shown = {config, config_options, loaded->origin,
+        loaded->line, loaded->path, origin};
+    buffer_append_text(out, json ? "{" : "");
+    show_all(&shown, json, out);
+    show_pools(loaded, origin, json, out);
+    buffer_append_text(out, json ? "}\n" : "");
 }
 
 static const char *
@@ -194,4 +238,18 @@ config_document(struct buffer *out)
             option->fallback != NULL ? option->fallback : "unset",
             option->fallback != NULL ? "`" : "", option->help);
     }
+}
+
+void
+config_document_pools(struct buffer *out)
+{
+    buffer_append_text(out,
+        "| setting | default | meaning |\n"
+        "|---|---|---|\n");
+    for (const struct config_option *option = config_pool_options;
+         option->name != NULL; option++)
+        buffer_printf(out, "| `%s` | %s%s%s | %s |\n", option->name,
+            option->fallback != NULL ? "`" : "",
+            option->fallback != NULL ? option->fallback : "unset",
+            option->fallback != NULL ? "`" : "", option->help);
 }

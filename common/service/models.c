@@ -38,6 +38,7 @@ struct model {
 
 struct models {
     json_t *document;
+    json_t *added; /* names that only the configuration knows */
     const char *default_bucket;
     const char *as_of;
     struct model *list;
@@ -168,6 +169,7 @@ models_load(void)
     const json_t *buckets = json_object_get(models->document, "buckets");
     if (json_array_size(list) == 0)
         broken("no models");
+    models->added = json_array();
     models->as_of = need_text(models->document, "as_of");
     models->default_bucket = need_text(models->document, "default_bucket");
     models->count = json_array_size(list);
@@ -183,6 +185,7 @@ models_free(struct models *models)
     if (models == NULL)
         return;
     json_decref(models->document);
+    json_decref(models->added);
     memory_free(models->list);
     memory_free(models);
 }
@@ -205,6 +208,40 @@ find(const struct models *models, const char *name)
         if (is_named(&models->list[i], name))
             return &models->list[i];
     return NULL;
+}
+
+static bool
+is_bucket(const struct models *models, const char *name)
+{
+    for (size_t i = 0; i < models->count; i++) {
+        if (strcmp(models->list[i].info.bucket, name) == 0)
+            return true;
+    }
+    return strcmp(models->default_bucket, name) == 0;
+}
+
+void
+models_add(struct models *models, struct slice name)
+{
+    char text[JOB_BUCKET_MAX + 1];
+    struct model *model;
+    json_t *kept;
+    if (name.len == 0 || name.len > JOB_BUCKET_MAX ||
+        memchr(name.data, ':', name.len) != NULL ||
+        memchr(name.data, '>', name.len) != NULL ||
+        memchr(name.data, '|', name.len) != NULL)
+        return;
+    text_copy(text, sizeof(text), name);
+    if (find(models, text) != NULL || is_bucket(models, text))
+        return;
+    kept = json_string(text);
+    json_array_append_new(models->added, kept);
+    models->list = memory_resize(
+        models->list, (models->count + 1) * sizeof(*models->list));
+    model = &models->list[models->count++];
+    memset(model, 0, sizeof(*model));
+    model->info.id = json_string_value(kept);
+    model->info.bucket = json_string_value(kept);
 }
 
 const struct model_info *

@@ -25,6 +25,10 @@ struct model_info {
 
 /* Aborts when the embedded file is broken (a unit test reads it too). */
 struct models *models_load(void);
+/* A model that only the configuration knows: its bucket is its own, under
+ * its name, when that can be a bucket's; it has no price. What the table or
+ * an earlier call knows, as a model or as a bucket, stays as it is. */
+void models_add(struct models *models, struct slice name);
 void models_free(struct models *models);
 const struct model_info *models_find(
     const struct models *models, const char *model); /* NULL: unknown */

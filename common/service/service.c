@@ -85,6 +85,19 @@ forget_upstream_key(struct service *service)
         config_forget_keys(service->config);
 }
 
+/* What a pool serves and the table does not know has a limit of its own. */
+static void
+load_models(struct service *service)
+{
+    const struct config *config = service->config;
+    service->models = models_load();
+    for (size_t i = 0; i < config->pool_count; i++) {
+        struct slice rest = slice_of(config->pools[i]->models);
+        while (rest.len > 0)
+            models_add(service->models, slice_split(&rest, ' '));
+    }
+}
+
 static int
 open_store(struct service *service)
 {
@@ -389,7 +402,7 @@ service_start(int *argc, char **argv, const struct service_program *program,
     forget_upstream_key(service);
     *exit_code = SERVICE_EXIT_ERROR;
     service->metrics = metrics_new();
-    service->models = models_load();
+    load_models(service);
     if (open_loop(service) != 0 || open_store(service) != 0)
         goto fail;
     open_queue(service);

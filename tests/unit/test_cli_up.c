@@ -16,6 +16,7 @@
 #include "cli/up_dir.h"
 #include "cli/up_redis.h"
 #include "cli/watch.h"
+#include "common/service/api_key.h"
 
 /* --- watch --- */
 
@@ -227,16 +228,16 @@ static void
 odd_keys_are_noticed(void **state)
 {
     (void)state;
-    assert_null(doctor_key_oddity(
+    assert_null(api_key_oddity(
         slice_of("sk-ant-api03-0123456789012345678901234567890123456789")));
-    assert_non_null(doctor_key_oddity(slice_of("")));
-    assert_non_null(doctor_key_oddity(slice_of("sk-ant-short")));
-    assert_non_null(doctor_key_oddity(
-        slice_of("sk-ant-oat01-"
-                 "0123456789012345678901234567890123456789")));
-    assert_non_null(doctor_key_oddity(
+    assert_non_null(api_key_oddity(slice_of("")));
+    assert_non_null(api_key_oddity(slice_of("sk-ant-short")));
+    assert_non_null(
+        api_key_oddity(slice_of("sk-ant-oat01-"
+                                "0123456789012345678901234567890123456789")));
+    assert_non_null(api_key_oddity(
         slice_of("sk-ant-api03-012345678901234567890\n12345678901234567890")));
-    assert_non_null(doctor_key_oddity(
+    assert_non_null(api_key_oddity(
         slice_of("sk-proj-0123456789012345678901234567890123456789")));
 }
 

@@ -337,6 +337,137 @@ shows_values_and_where_they_come_from(void **state)
     buffer_clear(&out);
 }
 
+/* --- pools --- */
+
+static const struct config_pool *
+pool_named(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->pool_count; i++) {
+        if (strcmp(config->pools[i]->name, name) == 0)
+            return config->pools[i];
+    }
+    return NULL;
+}
+
+static void
+the_settings_make_the_pool_default(void **state)
+{
+    (void)state;
+    write_file(path, "limit_rpm = 7\nbase_url = http://a\n");
+    struct config *config = loads(path, "program");
+    assert_int_equal(config->pool_count, 1);
+    const struct config_pool *pool = pool_named(config, "default");
+    assert_string_equal(pool->base_url, "http://a");
+    assert_int_equal(pool->limit_rpm, 7);
+    assert_int_equal(pool->limit_percent, 99);
+    config_free(config);
+}
+
+static void
+sections_are_pools_and_replace_an_unset_default(void **state)
+{
+    static const char sections[] = "[pool one]\n"
+                                   "base_url = http://one\n"
+                                   "auth = bearer\n"
+                                   "models = claude-opus-5-5 x\n"
+                                   "weight = 3\n"
+                                   "[pool two]\n"
+                                   "api_key_file = k\n"
+                                   "limit_itpm = 5000\n";
+    (void)state;
+    write_file(path, sections);
+    struct config *config = loads(path, "program");
+    assert_int_equal(config->pool_count, 2);
+    assert_null(pool_named(config, "default"));
+    const struct config_pool *one = pool_named(config, "one");
+    assert_string_equal(one->base_url, "http://one");
+    assert_string_equal(one->auth, "bearer");
+    assert_string_equal(one->models, "claude-opus-5-5 x");
+    assert_int_equal(one->weight, 3);
+    assert_int_equal(one->limit_percent, 99);
+    assert_null(one->version);
+    const struct config_pool *two = pool_named(config, "two");
+    assert_string_equal(two->base_url, "https://api.anthropic.com");
+    assert_string_equal(two->auth, "x-api-key");
+    assert_string_equal(two->api_key_file, "k");
+    assert_int_equal(two->limit_itpm, 5000);
+    config_free(config);
+
+    setenv("ANTHROPIC_API_KEY", "canary-of-a-key", 1);
+    config = loads(path, "program");
+    assert_int_equal(config->pool_count, 3);
+    assert_string_equal(
+        pool_named(config, "default")->api_key, "canary-of-a-key");
+    config_forget_keys(config);
+    assert_null(pool_named(config, "default")->api_key);
+    assert_null(config->api_key);
+    config_free(config);
+}
+
+static void
+a_simulation_has_no_pool_of_a_section(void **state)
+{
+    (void)state;
+    write_file(path, "[pool one]\nbase_url = http://one\n");
+    struct config *config =
+        loads(path, "program --simulated --base-url http://127.0.0.1:9");
+    assert_int_equal(config->pool_count, 1);
+    assert_non_null(pool_named(config, "default"));
+    config_free(config);
+    config = loads(path, "program --simulated");
+    assert_int_equal(config->pool_count, 1);
+    assert_non_null(pool_named(config, "one"));
+    config_free(config);
+}
+
+static void
+errors_in_sections_are_told_by_line(void **state)
+{
+    (void)state;
+    write_file(path,
+        "[pool a]\n"
+        "base_ulr = http://a\n"
+        "auth = basic\n"
+        "weight = 0\n"
+        "limit_rpm = 1\n"
+        "limit_rpm = 2\n"
+        "redis_url = x\n"
+        "[pool default]\n"
+        "weight = 1\n"
+        "[pool a/b]\n"
+        "weight = 1\n"
+        "[pools c]\n"
+        "weight = 1\n");
+    refuses(path, "program",
+        "test.conf:2: unknown setting base_ulr; did you mean base_url?");
+    refuses(path, "program", "test.conf:3: auth: wanted is x-api-key or");
+    refuses(path, "program", "test.conf:4: weight: wanted is between 1");
+    refuses(path, "program", "test.conf:6: limit_rpm is set twice");
+    refuses(path, "program", "test.conf:7: unknown setting redis_url");
+    refuses(path, "program", "test.conf:9: [pool default]: wanted is another");
+    refuses(path, "program", "test.conf:11: [pool a/b]: wanted is pool and");
+    refuses(path, "program", "test.conf:13: unknown section [pools c]");
+}
+
+static void
+pools_are_shown_with_where_they_come_from(void **state)
+{
+    struct buffer out = {0};
+    (void)state;
+    write_file(path, "[pool one]\nbase_url = http://one\n");
+    struct config *config = loads(path, "program");
+    config_show(config, true, false, &out);
+    assert_non_null(strstr(out.data, "\n[pool one]\n"));
+    assert_non_null(strstr(out.data, "= http://one  ; "));
+    assert_non_null(strstr(out.data, "test.conf:2\n"));
+    buffer_reset(&out);
+    config_show(config, false, true, &out);
+    assert_non_null(strstr(out.data, "\"pools\":{\"one\":{\"base_url\":"));
+    assert_null(strstr(out.data, "\"default\":{"));
+    config_free(config);
+    buffer_clear(&out);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, clean, clean)
 
 int
@@ -354,6 +485,11 @@ main(void)
         TEST(refuses_lines_that_are_too_long),
         TEST(takes_secrets_out_of_the_environment),
         TEST(shows_values_and_where_they_come_from),
+        TEST(the_settings_make_the_pool_default),
+        TEST(sections_are_pools_and_replace_an_unset_default),
+        TEST(a_simulation_has_no_pool_of_a_section),
+        TEST(errors_in_sections_are_told_by_line),
+        TEST(pools_are_shown_with_where_they_come_from),
     };
     return cmocka_run_group_tests(tests, in_a_directory, remove_directory);
 }

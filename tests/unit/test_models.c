@@ -26,6 +26,26 @@ unload(void **state)
 }
 
 static void
+models_of_the_configuration_have_buckets_of_their_own(void **state)
+{
+    const struct job_usage usage = {.input_tokens = 1000};
+
+    (void)state;
+    assert_string_equal(models_bucket(models, "local-7b"), "other");
+    models_add(models, slice_of("local-7b"));
+    assert_string_equal(models_bucket(models, "local-7b"), "local-7b");
+    assert_non_null(models_find(models, "local-7b"));
+    assert_int_equal(models_cost_usd_nanos(models, "local-7b", &usage), -1);
+    /* Names that stay what they are, or can be no bucket's. */
+    models_add(models, slice_of("claude-opus-5-5"));
+    assert_string_equal(models_bucket(models, "claude-opus-5-5"), "opus-5-5");
+    models_add(models, slice_of("opus-5-5"));
+    assert_null(models_find(models, "opus-5-5"));
+    models_add(models, slice_of("a:b"));
+    assert_string_equal(models_bucket(models, "a:b"), "other");
+}
+
+static void
 finds_models_by_id_and_alias(void **state)
 {
     (void)state;
@@ -122,6 +142,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_of_the_configuration_have_buckets_of_their_own),
         cmocka_unit_test(finds_models_by_id_and_alias),
         cmocka_unit_test(unknown_models_share_one_bucket),
         cmocka_unit_test(knows_from_where_on_a_prefix_is_cached),
