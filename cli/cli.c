@@ -50,7 +50,7 @@ help_of_all(struct buffer *out)
         "usage: longhaul COMMAND [OPTION]... [WORD]...\n\n");
     for (const struct command *c = cli_commands; c->name != NULL; c++) {
         if (!c->hidden)
-            buffer_printf(out, "  %-14s %s\n", c->name, c->summary);
+            buffer_printf(out, "  %-18s %s\n", c->name, c->summary);
     }
     buffer_append_text(out,
         "\nlonghaul help COMMAND tells more. Exit codes: 0 done, 1 error, "
@@ -127,7 +127,7 @@ tell_group(const char *word)
         if (!found)
             out_tell("there are:");
         found = true;
-        out_tell("  longhaul %-14s %s", c->name, c->summary);
+        out_tell("  longhaul %-18s %s", c->name, c->summary);
     }
     return found;
 }

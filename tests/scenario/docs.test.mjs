@@ -94,12 +94,12 @@ test('every path of the repository that is named exists', () => {
 
 test('every command of longhaul that is named exists', () => {
   const commands = [...run('longhaul', 'help')
-    .matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1]);
+    .matchAll(/^ {2}([a-z]+(?: [a-z][a-z-]*)?) {2,}/gm)].map((match) => match[1]);
   assert.ok(commands.includes('dlq replay'));
   const first = new Set(commands.map((name) => name.split(' ')[0]));
   const second = new Set(commands.filter((name) => name.includes(' ')));
   const twoWords = new Set([...second].map((name) => name.split(' ')[0]));
-  all(/(?:^|[\s(|/])longhaul ([a-z]+(?: [a-z]+)?)/g, (words) => {
+  all(/(?:^|[\s(|/])longhaul ([a-z]+(?: [a-z][a-z-]*)?)/g, (words) => {
     const [one, two] = words.split(' ');
     return first.has(one)
       && (!twoWords.has(one) || two === undefined || second.has(words));
@@ -109,7 +109,7 @@ test('every command of longhaul that is named exists', () => {
 test('every visible command of longhaul is in the README', () => {
   const readme = read('README.md');
   const missing = [...run('longhaul', 'help')
-    .matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1])
+    .matchAll(/^ {2}([a-z]+(?: [a-z][a-z-]*)?) {2,}/gm)].map((match) => match[1])
     .filter((name) => !['help', 'version'].includes(name)
       && !readme.includes(`\`${name}\``));
   assert.deepEqual(missing, []);

@@ -52,7 +52,7 @@ export function examplesOf(text) {
 /** What differs from run to run, made equal. */
 export function normalise(lines) {
   return lines.join('\n')
-    .replace(/(job|req|msg|op)_[0-9a-f-]{20,}/g, '$1_ID')
+    .replace(/(job|req|msg|op|batch|msgbatch)_[0-9a-f-]{20,}/g, '$1_ID')
     .replace(/\blh_[\w-]+/g, 'lh_KEY')
     .replace(/^([\w-]+) [0-9a-f]{8} /gm, '$1 HASH ')
     .replace(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
