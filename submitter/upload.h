@@ -59,13 +59,13 @@
 /* After so much work they rest (a timer's shortest): without it a client on
  * the same machine, Redis and this would fill two processors, and others
  * would wait for theirs. */
-#define UPLOAD_BURST_US 1000
+#define UPLOAD_BURST_US 500
 #define UPLOAD_REST_US 1000
 /* Of one item in a step: about 100 us when it is compressed. */
 #define UPLOAD_STEP_BYTES ((size_t)16 * 1024)
 /* Not acknowledged by Redis: more of it only makes others wait there. */
 #define UPLOAD_OPS_MAX 64
-#define UPLOAD_OPS_BYTES ((size_t)512 << 10)
+#define UPLOAD_OPS_BYTES ((size_t)256 << 10)
 /* Of a part of a long request; of one of 32 MiB that does not shrink there
  * are as many as there may be. Longer ones stop Redis for longer, each. */
 #define UPLOAD_PART_BYTES ((size_t)256 * 1024)
