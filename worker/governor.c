@@ -72,7 +72,8 @@ governor_add(struct governor *governor, const char *name,
     scope->ramp_ms = -1;
     scope->report_ms = INT64_MIN / 2;
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
-        scope->told[kind] = (struct told){-1, -1, 0, 0};
+        scope->told[kind] = (struct told){
+            .limit = -1, .remaining = -1, .asked = -1, .slack = 1};
         scope->per_min[kind] = -1;
         scope->wanted[kind] = -1;
     }
@@ -188,20 +189,32 @@ governor_start(struct governor *governor, const char *name,
     }
 }
 
+/* An answer that its max_tokens cut short tells only that such answers are
+ * at least so long. */
 static void
-learn(struct scope *scope, struct habit *habit, const char *mix_text,
+learn_output(struct habit *habit, const struct governor_call *call,
     const struct governor_usage *usage)
 {
-    struct prompt_mix mix;
     double weight = habit->samples < SAMPLES_PLAIN
         ? 1.0 / (habit->samples + 1.0)
         : MEAN_WEIGHT;
-    double all = (double)(usage->input_tokens + usage->cached_tokens);
 
+    if (call->reserved && usage->output_tokens == call->output &&
+        (double)call->output < habit->output)
+        return;
     /* The first guess stays a part of the mean until there are a few. */
     habit->samples++;
     habit->output += (habit->samples < 3 ? weight / 2 : weight) *
         ((double)usage->output_tokens - habit->output);
+}
+
+static void
+learn(struct scope *scope, const char *mix_text,
+    const struct governor_usage *usage)
+{
+    struct prompt_mix mix;
+    double all = (double)(usage->input_tokens + usage->cached_tokens);
+
     if (all <= 0 || prompt_mix_decode(slice_of(mix_text), &mix) != 0)
         return;
     prompt_rates_learn(&scope->rates, &mix, all);
@@ -223,8 +236,10 @@ governor_end(struct governor *governor, const char *name,
     if (scope == NULL)
         return;
     scope->running--;
-    if (usage->use == GOVERNOR_USED)
-        learn(scope, habit_of(governor, name, queue_name), mix, usage);
+    if (usage->use == GOVERNOR_USED) {
+        learn_output(habit_of(governor, name, queue_name), call, usage);
+        learn(scope, mix, usage);
+    }
     if (!call->reserved || usage->use == GOVERNOR_UNKNOWN)
         return;
     if (usage->use == GOVERNOR_UNUSED)

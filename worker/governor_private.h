@@ -23,9 +23,13 @@ struct habit {
 /* What the headers told of one kind. */
 struct told {
     int64_t limit; /* -1: never */
-    int64_t remaining;
-    int64_t capacity; /* the most that ever remained under this limit */
+    int64_t remaining; /* not yet judged; -1: nothing new */
     int64_t at_ms; /* of `remaining` */
+    int64_t capacity; /* the most that ever remained under this limit */
+    int64_t asked; /* `remaining` when the report on its way was sent; -1 */
+    int64_t asked_ms; /* of `asked` */
+    double slack; /* the share of the pace that is ours, as last judged */
+    int64_t judged_ms;
 };
 
 struct scope {

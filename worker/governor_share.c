@@ -144,9 +144,14 @@ governor_refused(
  * Claude's bucket holds more than ours, by at least the difference of what
  * fits, as long as only we take from it. What is missing there, others have
  * taken: the pace falls with it, so that it settles where both fit.
+ *
+ * What remained is compared with our bucket as it is a little later: only
+ * then has every call that Claude had counted been taken off there too. What
+ * has refilled since then does not count.
  */
 static double
-brake_of(const struct scope *scope, enum quota_kind kind, int64_t now_ms)
+slack_of(
+    const struct scope *scope, unsigned kind, int64_t remaining, int64_t level)
 {
     const struct told *told = &scope->told[kind];
     int64_t least =
@@ -156,12 +161,30 @@ brake_of(const struct scope *scope, enum quota_kind kind, int64_t now_ms)
     double between = (double)told->capacity - fits;
     double slack;
 
-    if (scope->per_min[kind] <= 0 || told->capacity < least ||
-        now_ms - told->at_ms > HEARD_MS || between <= 0)
+    if (scope->per_min[kind] <= 0 || told->capacity < least || between <= 0)
         return 1;
-    slack =
-        ((double)told->remaining - (double)scope->level[kind]) / (between / 2);
+    slack = (double)(remaining - level) / (between / 2);
     return slack >= 1 ? 1 : slack < BRAKE_MIN ? BRAKE_MIN : slack;
+}
+
+static void
+judge(struct scope *scope, unsigned kind, int64_t now_ms)
+{
+    struct told *told = &scope->told[kind];
+    int64_t refilled = scope->per_min[kind] * (now_ms - told->asked_ms) / 60000;
+
+    if (told->asked < 0)
+        return;
+    told->slack =
+        slack_of(scope, kind, told->asked, scope->level[kind] - refilled);
+    told->judged_ms = now_ms;
+    told->asked = -1;
+}
+
+static double
+brake_of(const struct told *told, int64_t now_ms)
+{
+    return now_ms - told->judged_ms > HEARD_MS ? 1 : told->slack;
 }
 
 /* Requests, or tokens, per minute that we may use; -1: not known. */
@@ -196,7 +219,7 @@ settle_limits(struct scope *scope, int64_t now_ms)
         scope->guess_at_ms = now_ms;
     }
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
-        double mine = brake_of(scope, (enum quota_kind)kind, now_ms);
+        double mine = brake_of(&scope->told[kind], now_ms);
 
         brake = mine < brake ? mine : brake;
     }
@@ -226,6 +249,16 @@ differs(int64_t wanted, int64_t shared, unsigned bare)
             wanted > shared + much || wanted < shared - much);
 }
 
+/* So little remains that others may have taken it. */
+static bool
+is_low(const struct scope *scope, unsigned kind)
+{
+    int64_t remaining = scope->told[kind].remaining;
+    int64_t fits = scope->per_min[kind] * scope->burst_ms / 60000;
+
+    return remaining >= 0 && slack_of(scope, kind, remaining, fits) < 1;
+}
+
 static bool
 has_news(const struct scope *scope)
 {
@@ -235,9 +268,17 @@ has_news(const struct scope *scope)
                 scope->burst_ms != GOVERNOR_BURST_MS));
 
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++)
-        news |= scope->used[kind] != 0 ||
+        news |= scope->used[kind] != 0 || is_low(scope, kind) ||
             differs(scope->wanted[kind], scope->per_min[kind], scope->bare);
     return news;
+}
+
+static void
+ask_judgement(struct told *told, int64_t now_ms)
+{
+    told->asked = now_ms - told->at_ms > HEARD_MS ? -1 : told->remaining;
+    told->asked_ms = told->at_ms;
+    told->remaining = -1;
 }
 
 static void
@@ -248,6 +289,7 @@ fill_report(struct scope *scope, struct queue_quota_report *report)
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
         report->used[kind] = scope->used[kind];
         scope->used[kind] = 0;
+        ask_judgement(&scope->told[kind], scope->report_ms);
         report->per_min[kind] =
             differs(scope->wanted[kind], scope->per_min[kind], scope->bare)
             ? scope->wanted[kind]
@@ -305,6 +347,7 @@ governor_reported(struct governor *governor, const char *name,
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
         scope->per_min[kind] = state->known[kind] ? state->per_min[kind] : -1;
         scope->level[kind] = state->level[kind];
+        judge(scope, kind, now_ms);
     }
 }
 

@@ -27,10 +27,16 @@ local function weight(queue)
   return WEIGHTS[string.match(queue, '^%a+')] or 1
 end
 
+-- Whether a queue that asked then waits; also when the clock was set back.
+local function quota_waits(asked, now)
+  local ms = now - tonumber(asked or 0)
+  return ms >= 0 and ms < WANT_MS
+end
+
 -- The queue's turn: who was away gets no turns for that time.
 local function quota_turn(q, queue)
   local turn = tonumber(q.f['p:' .. queue] or 0)
-  if q.now - tonumber(q.f['w:' .. queue] or 0) < WANT_MS then return turn end
+  if quota_waits(q.f['w:' .. queue], q.now) then return turn end
   return math.max(turn, tonumber(q.f.turn or 0))
 end
 
@@ -60,7 +66,7 @@ local function quota_load(scope, queue, now)
   end
   for name, when in pairs(f) do
     local other = string.match(name, '^w:(.*)$')
-    if other and other ~= queue and now - tonumber(when) < WANT_MS then
+    if other and other ~= queue and quota_waits(when, now) then
       q.others[#q.others + 1] = other
     end
   end
@@ -81,11 +87,22 @@ local function quota_save(q)
   call('HSET', q.key, unpack(words))
 end
 
+-- What must be there before a job starts that needs this of a kind.
+local function quota_wanted(q, kind, amount)
+  return math.min(amount, math.max(1, q.cap[kind] * 2 / 3))
+end
+
+-- What a queue that waits was found to need; nil when it does not wait.
+local function quota_known_need(q, queue)
+  local i, o = string.match(q.f['n:' .. queue] or '', '^(%d+) (%d+)$')
+  return i and { r = 1, i = tonumber(i), o = tonumber(o) }
+end
+
 -- In how many ms there is room for a job that needs this; 0: now.
-local function quota_wait(q, need)
+local function quota_room(q, need)
   local longest = 0
   for kind, level in pairs(q.level) do
-    local wanted = math.min(need[kind], math.max(1, q.cap[kind] * 2 / 3))
+    local wanted = quota_wanted(q, kind, need[kind])
     if level < wanted then
       longest = math.max(longest, (wanted - level) / q.rate[kind])
     end
@@ -93,23 +110,40 @@ local function quota_wait(q, need)
   return math.ceil(longest)
 end
 
+-- Whether enough stays for a queue that goes first: what it waits for, and
+-- half a bucket. It is slow to ask then, and nobody should be idle for that.
+local function quota_spares(q, need, other)
+  local its = quota_known_need(q, other) or { r = 1, i = 0, o = 0 }
+  for kind, level in pairs(q.level) do
+    local stays = math.max(q.cap[kind] / 2, quota_wanted(q, kind, its[kind]))
+    if level - need[kind] < stays then return false end
+  end
+  return true
+end
+
 -- Whether a queue that waits goes first. Queues take turns by the weights of
 -- their lanes, so that each one moves; at a tie the more urgent is first.
-local function quota_is_others_turn(q)
+local function quota_is_others_turn(q, need)
   for _, other in ipairs(q.others) do
     local its = tonumber(q.f['p:' .. other] or 0)
-    if its < q.turn or
-        (its == q.turn and weight(other) > weight(q.queue)) then
+    if (its < q.turn or
+        (its == q.turn and weight(other) > weight(q.queue))) and
+        not quota_spares(q, need, other) then
       return true
     end
   end
   return false
 end
 
+-- The ms until a job that needs this may start; 0: now.
+local function quota_wait(q, need)
+  local wait = quota_room(q, need)
+  return wait == 0 and quota_is_others_turn(q, need) and 50 or wait
+end
+
 -- 0 and the job's need is reserved, or the ms to wait.
 local function quota_take(q, need)
   local wait = quota_wait(q, need)
-  if wait == 0 and quota_is_others_turn(q) then wait = 50 end
   if wait > 0 then return wait end
   for kind, level in pairs(q.level) do q.level[kind] = level - need[kind] end
   q.last = q.turn
@@ -133,10 +167,4 @@ local function quota_close(q, need)
     end
     quota_save(q)
   end
-end
-
--- What the queue's next job was found to need; nil when it is not waiting.
-local function quota_known_need(q)
-  local i, o = string.match(q.f['n:' .. q.queue] or '', '^(%d+) (%d+)$')
-  return i and { r = 1, i = tonumber(i), o = tonumber(o) }
 end

@@ -185,10 +185,9 @@ if closing then
   failed = take('c', count)
 else
   -- A queue that waits reads nothing until there is room for its next job.
-  local need = quota and quota_known_need(quota)
+  local need = quota and quota_known_need(quota, queue)
   if need then
     local wait = quota_wait(quota, need)
-    if wait == 0 and quota_is_others_turn(quota) then wait = 50 end
     answer[2][1] = wait
     lacking = wait > 0 and need or nil
   end
