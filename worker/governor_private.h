@@ -55,7 +55,9 @@ struct scope {
     unsigned running;
     double brake;
     double guess; /* requests per minute without headers; 0 none */
+    double guess_refused; /* the pace that was refused last */
     int64_t guess_at_ms;
+    int64_t refused_ms;
     int64_t window_ms; /* when `started` began */
     unsigned started;
 };

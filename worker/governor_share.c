@@ -17,8 +17,14 @@
 #define BRAKE_MIN 0.05
 /* Without headers: from the pace at which we were refused. */
 #define GUESS_SHARE 0.8
-#define GUESS_GROWS_MS 10000
-#define GUESS_GROWTH 1.1
+#define GUESS_REFUSED_MS 2000 /* refusals this near to each other are one */
+/* It grows fast up to the pace that was refused, then slowly; far beyond it
+ * nothing was there to be guessed. */
+#define GUESS_GROWS_MS 1000
+#define GUESS_FAST 1.5
+#define GUESS_SLOW 1.02
+#define GUESS_OVER 4
+#define GUESS_MIN 60.0
 #define PACE_WINDOW_MS 10000
 /* Answers without limits in a row, until none are believed in. */
 #define BARE_MIN 50
@@ -125,17 +131,19 @@ governor_refused(
         scope->burst_at_ms = now_ms;
     }
     if (has_headers(scope) || scope->limits.per_min[QUOTA_REQUESTS] > 0 ||
-        now_ms - scope->guess_at_ms < GUESS_GROWS_MS)
+        now_ms - scope->refused_ms < GUESS_REFUSED_MS)
         return;
     pace = scope->started * 60000.0 /
         (double)(now_ms > scope->window_ms + 1000 ? now_ms - scope->window_ms
                                                   : 1000);
-    if (scope->guess == 0 || pace < scope->guess)
-        scope->guess = pace;
-    scope->guess *= GUESS_SHARE;
-    if (scope->guess < 1)
-        scope->guess = 1;
+    if (scope->guess > 0 && scope->guess < pace)
+        pace = scope->guess;
+    if (pace < GUESS_MIN)
+        pace = GUESS_MIN;
+    scope->guess_refused = pace;
+    scope->guess = pace * GUESS_SHARE;
     scope->guess_at_ms = now_ms;
+    scope->refused_ms = now_ms;
 }
 
 /* --- limits ------------------------------------------------------------ */
@@ -205,6 +213,18 @@ limit_of(const struct scope *scope, enum quota_kind kind)
 }
 
 static void
+grow_guess(struct scope *scope, int64_t now_ms)
+{
+    if (scope->guess <= 0 || now_ms - scope->guess_at_ms < GUESS_GROWS_MS)
+        return;
+    scope->guess *=
+        scope->guess < scope->guess_refused ? GUESS_FAST : GUESS_SLOW;
+    scope->guess_at_ms = now_ms;
+    if (scope->guess > GUESS_OVER * scope->guess_refused)
+        scope->guess = 0;
+}
+
+static void
 settle_limits(struct scope *scope, int64_t now_ms)
 {
     double brake = 1;
@@ -214,10 +234,7 @@ settle_limits(struct scope *scope, int64_t now_ms)
         scope->burst_ms *= 2;
         scope->burst_at_ms = now_ms;
     }
-    if (scope->guess > 0 && now_ms - scope->guess_at_ms > GUESS_GROWS_MS) {
-        scope->guess *= GUESS_GROWTH;
-        scope->guess_at_ms = now_ms;
-    }
+    grow_guess(scope, now_ms);
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
         double mine = brake_of(&scope->told[kind], now_ms);
 

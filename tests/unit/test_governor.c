@@ -309,6 +309,8 @@ without_headers_the_limit_is_guessed_from_refusals(void **state)
 {
     struct governor *governor = governor_with(0, 0, 0);
     const struct queue_claim claim = {.reserved = false};
+    struct queue_quota_state shared = {.known = {true, true, true}};
+    struct queue_quota_report told;
     struct governor_call call;
     int64_t first;
 
@@ -321,8 +323,23 @@ without_headers_the_limit_is_guessed_from_refusals(void **state)
     governor_refused(governor, SCOPE, false, 11000);
     first = report(governor, 11000).per_min[QUOTA_REQUESTS];
     assert_in_range(first, 100, 600);
-    /* Calm: it grows. */
-    assert_true(report(governor, 25000).per_min[QUOTA_REQUESTS] > first);
+    /* Calm: it is soon near what was refused, then it grows slowly. */
+    assert_true(report(governor, 12100).per_min[QUOTA_REQUESTS] > first);
+    for (int64_t now_ms = 13200; now_ms < 20000; now_ms += 1100)
+        first = report(governor, now_ms).per_min[QUOTA_REQUESTS];
+    assert_in_range(first, 480, 800);
+    /* And far beyond it there is no limit, as no answer tells of one. */
+    for (unsigned i = 0; i < 100; i++)
+        hear(governor, 20000, -1, -1);
+    for (int64_t now_ms = 20000; now_ms < 200000; now_ms += 1100) {
+        if (governor_report(governor, now_ms, &told)) {
+            if (told.per_min[QUOTA_REQUESTS] >= 0)
+                first = told.per_min[QUOTA_REQUESTS];
+            shared.per_min[QUOTA_REQUESTS] = first;
+            governor_reported(governor, SCOPE, &shared, now_ms);
+        }
+    }
+    assert_int_equal(first, 0);
     governor_free(governor);
 }
 
