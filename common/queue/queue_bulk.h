@@ -95,7 +95,9 @@ struct queue_bulk_reveal {
  * Makes it visible, all at once.
  *
  *   OK         revealed (also if it was before, with this sha256)
- *   DUPLICATE  `resent`, and *uuid is the earlier one: drop this one
+ *   DUPLICATE  *uuid is another try of the same create: the earlier one when
+ *              this is `resent`, or one that was, while this one was slow.
+ *              Drop this one
  *   CONFLICT   what was staged under this key is not what was uploaded now
  *              (another number of items; or revealed with another sha256)
  *   NOT_OWNER  dropped meanwhile

@@ -26,9 +26,14 @@ if call('LLEN', key .. ':ids') ~= tonumber(ARGV[2]) then
 end
 if f[4] == 'claude' then
   local same = P .. 'bsha:' .. tenant .. ':' .. ARGV[4]
-  local other = ARGV[5] == '1' and call('GET', same)
-  if other and other ~= uuid then return { 'DUPLICATE', other } end
-  call('SET', same, uuid, 'EX', '86400')
+  local other, again = string.match(call('GET', same) or '', '^(%S+) (%d)$')
+  -- Either this is a further try of that one, or that one was a further try,
+  -- begun later, of this one, which was only slower.
+  if other and other ~= uuid and
+      (ARGV[5] == '1' or (again == '1' and other > uuid)) then
+    return { 'DUPLICATE', other }
+  end
+  call('SET', same, uuid .. ' ' .. ARGV[5], 'EX', '86400')
 end
 local t = call('TIME')
 call('HSET', key, 'st', 'open', 'n', ARGV[2], 'bad', ARGV[3], 'sha', ARGV[4])

@@ -27,25 +27,29 @@ export class Batches {
 
   /** One batch from its upload to its end; its id, or null. */
   async one({ items = this.load.chance.int(1, 12),
-    claude = this.load.chance.hit(0.3), cancel = this.load.chance.hit(0.15) } = {}) {
+    claude = this.load.chance.hit(0.3), cancel = this.load.chance.hit(0.15),
+    bad = false, erase = false, draw = {} } = {}) {
     const { load } = this;
-    const run = `run-${++this.count}`;
+    const run = `run-${++this.count}-${this.load.count}`;
     const requests = [];
     for (let i = 0; i < items; i++) {
       const n = ++load.count;
-      const params = load.makeBody(n, { ...load.draw(), options: '' });
+      const params = load.makeBody(n, { ...load.draw(), ...draw,
+        options: '' });
       requests.push({ n, line: `{"custom_id":"c-${n}","params":${params}}` });
     }
     const lines = requests.map(({ line }) => line);
+    if (bad && !claude) lines.push('{"custom_id":');
     const body = claude ? `{"requests":[${lines.join(',')}]}`
       : `${lines.join('\n')}\n`;
     const uuid = await this.post(run, claude ? CLAUDE : NATIVE, body, items);
     if (uuid === null) return null;
+    if (erase) return this.erase(uuid);
     const jobs = await this.items(uuid, items);
     for (const { custom_id: name, job_id: id } of jobs) {
       load.accepted(id, Number(name.slice(2)));
     }
-    if (cancel) load.go(() => this.cancel(uuid));
+    if (cancel) load.go(() => this.cancel(uuid, cancel === 'now' ? 0 : 1500));
     await this.follow(uuid);
     return uuid;
   }
@@ -115,9 +119,29 @@ export class Batches {
     }
   }
 
-  async cancel(uuid) {
+  /** Nobody's jobs: they go with their batch as soon as it has ended. */
+  async erase(uuid) {
     const { load } = this;
-    await sleep(load.chance.int(0, 1500));
+    await this.follow(uuid);
+    const answer = await load.ask('status', 'DELETE',
+      `/v1/batches/batch_${uuid}`);
+    load.note('batch_delete', 'status', answer, { uuid });
+    return uuid;
+  }
+
+  /** One that is refused as a whole, so that what was staged is dropped. */
+  async refused() {
+    const { load } = this;
+    const answer = await load.ask('submitter', 'POST', '/v1/batches?strict=1', {
+      body: `{"custom_id":"a","params":${load.makeBody(++load.count,
+        { model: 'mock-ok', length: 50 })}}\n{"custom_id":\n`,
+      headers: { 'content-type': 'application/x-ndjson' } });
+    load.note('batch_refused', 'submitter', answer);
+  }
+
+  async cancel(uuid, withinMs) {
+    const { load } = this;
+    await sleep(load.chance.int(0, withinMs));
     const answer = await load.ask('status', 'POST',
       `/v1/batches/batch_${uuid}/cancel`);
     load.note('batch_cancel', 'status', answer, { uuid });

@@ -230,6 +230,23 @@ a_resent_create_finds_the_batch_it_made(void **state)
 }
 
 static void
+a_first_try_that_comes_last_finds_the_second(void **state)
+{
+    struct bulk slow;
+
+    (void)state;
+    bulk.face = BULK_CLAUDE;
+    stage(1);
+    slow = bulk;
+    make_bulk(&bulk);
+    bulk.face = BULK_CLAUDE;
+    stage(1);
+    assert_int_equal(do_reveal(f, bulk.uuid, 1, 'R'), QUEUE_OK);
+    assert_int_equal(do_reveal(f, slow.uuid, 1, 'a'), QUEUE_DUPLICATE);
+    assert_string_equal(got_bulk.uuid, bulk.uuid);
+}
+
+static void
 what_is_dropped_leaves_nothing(void **state)
 {
     char key[] = "k";
@@ -532,6 +549,7 @@ main(void)
         TEST(another_body_under_the_same_name_is_a_conflict),
         TEST(a_broken_upload_goes_on_under_its_key),
         TEST(a_resent_create_finds_the_batch_it_made),
+        TEST(a_first_try_that_comes_last_finds_the_second),
         TEST(what_is_dropped_leaves_nothing),
         TEST(an_abandoned_upload_is_swept),
         TEST(staging_is_admitted_like_enqueueing),
