@@ -1,8 +1,8 @@
 // Batches in a chaos run: clients that upload some of the load's requests
 // together, on both faces, and follow them. In the client's log:
-//   batch_post   one upload and its answer: run, how many items
-//   batch        the first answer that accepted it
-//   batch_seen   a batch as a GET showed it
+//   bulk_post   one upload and its answer: run, how many items
+//   bulk         the first answer that accepted it
+//   bulk_seen   a batch as a GET showed it
 // Its items are jobs of the load like all others.
 
 import { sleep } from './lib.mjs';
@@ -27,29 +27,25 @@ export class Batches {
 
   /** One batch from its upload to its end; its id, or null. */
   async one({ items = this.load.chance.int(1, 12),
-    claude = this.load.chance.hit(0.3), cancel = this.load.chance.hit(0.15),
-    bad = false, erase = false, draw = {} } = {}) {
+    claude = this.load.chance.hit(0.3), cancel = this.load.chance.hit(0.15) } = {}) {
     const { load } = this;
     const run = `run-${++this.count}-${this.load.count}`;
     const requests = [];
     for (let i = 0; i < items; i++) {
       const n = ++load.count;
-      const params = load.makeBody(n, { ...load.draw(), ...draw,
-        options: '' });
+      const params = load.makeBody(n, { ...load.draw(), options: '' });
       requests.push({ n, line: `{"custom_id":"c-${n}","params":${params}}` });
     }
     const lines = requests.map(({ line }) => line);
-    if (bad && !claude) lines.push('{"custom_id":');
     const body = claude ? `{"requests":[${lines.join(',')}]}`
       : `${lines.join('\n')}\n`;
     const uuid = await this.post(run, claude ? CLAUDE : NATIVE, body, items);
     if (uuid === null) return null;
-    if (erase) return this.erase(uuid);
     const jobs = await this.items(uuid, items);
     for (const { custom_id: name, job_id: id } of jobs) {
       load.accepted(id, Number(name.slice(2)));
     }
-    if (cancel) load.go(() => this.cancel(uuid, cancel === 'now' ? 0 : 1500));
+    if (cancel) load.go(() => this.cancel(uuid));
     await this.follow(uuid);
     return uuid;
   }
@@ -60,14 +56,14 @@ export class Batches {
     for (let attempt = 0; attempt < 60; attempt++) {
       const native = type === NATIVE.type;
       const answer = await load.ask('submitter', 'POST',
-        native ? `${path}?run=${run}` : path, { body, headers: {
-          'content-type': type, ...(native ? { 'idempotency-key': run }
+        native ? `${path}?run=${run}` : path, { body, type,
+        headers: { ...(native ? { 'idempotency-key': run }
             : { 'x-stainless-retry-count': String(attempt) }) } });
       const id = answer.json?.id;
-      load.note('batch_post', 'submitter', answer, { run, items, native, id });
+      load.note('bulk_post', 'submitter', answer, { run, items, native, id });
       if (answer.status === 200 || answer.status === 202) {
         const uuid = id.replace(/^\w+_/, '');
-        load.log.say({ event: 'batch', uuid, run, items, native,
+        load.log.say({ event: 'bulk', uuid, run, items, native,
           accepted: answer.json.accepted });
         this.ids.push(uuid);
         return uuid;
@@ -98,7 +94,7 @@ export class Batches {
   async look(uuid) {
     const { load } = this;
     const answer = await load.ask('status', 'GET', `/v1/batches/batch_${uuid}`);
-    load.note('batch_seen', 'status', answer, { uuid,
+    load.note('bulk_seen', 'status', answer, { uuid,
       state: answer.json?.status, counts: answer.json?.counts,
       accepted: answer.json?.accepted });
     return answer.status === 200 ? answer.json : null;
@@ -119,32 +115,12 @@ export class Batches {
     }
   }
 
-  /** Nobody's jobs: they go with their batch as soon as it has ended. */
-  async erase(uuid) {
+  async cancel(uuid) {
     const { load } = this;
-    await this.follow(uuid);
-    const answer = await load.ask('status', 'DELETE',
-      `/v1/batches/batch_${uuid}`);
-    load.note('batch_delete', 'status', answer, { uuid });
-    return uuid;
-  }
-
-  /** One that is refused as a whole, so that what was staged is dropped. */
-  async refused() {
-    const { load } = this;
-    const answer = await load.ask('submitter', 'POST', '/v1/batches?strict=1', {
-      body: `{"custom_id":"a","params":${load.makeBody(++load.count,
-        { model: 'mock-ok', length: 50 })}}\n{"custom_id":\n`,
-      headers: { 'content-type': 'application/x-ndjson' } });
-    load.note('batch_refused', 'submitter', answer);
-  }
-
-  async cancel(uuid, withinMs) {
-    const { load } = this;
-    await sleep(load.chance.int(0, withinMs));
+    await sleep(load.chance.int(0, 1500));
     const answer = await load.ask('status', 'POST',
       `/v1/batches/batch_${uuid}/cancel`);
-    load.note('batch_cancel', 'status', answer, { uuid });
+    load.note('bulk_cancel', 'status', answer, { uuid });
   }
 
   /** After the calm: abandoned uploads are an hour old at once, and what is

@@ -27,11 +27,11 @@ function claim(what, offending) {
 }
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 
-const accepted = of('batch');
-const posts = of('batch_post');
+const accepted = of('bulk');
+const posts = of('bulk_post');
 const itemsOfRun = new Map(posts.map((l) => [l.run, l.items]));
 const itemsOf = new Map(accepted.map((l) => [l.uuid, l.items]));
-const seen = of('batch_seen').filter((l) => l.status === 200)
+const seen = of('bulk_seen').filter((l) => l.status === 200)
   .sort((a, b) => a.began - b.began);
 const stored = sql('SELECT uuid, total, tally, run, face FROM batch');
 const storedBy = new Map(stored.map((row) => [row.uuid, row]));
@@ -46,7 +46,7 @@ claim('one run, two batches', stored.filter((row) => row.run
   && stored.find((other) => other.run === row.run) !== row));
 claim('numbers that do not sum up', seen.filter((l) => sum(l.counts) !== l.accepted
   || l.accepted !== itemsOf.get(l.uuid)));
-claim('accepted ones that a later reader did not find', of('batch_seen')
+claim('accepted ones that a later reader did not find', of('bulk_seen')
   .filter((l) => l.status === 404));
 
 // An ended one: the first look that says so, and every look that began after

@@ -11,7 +11,6 @@ import { stopAll, tmpdir } from '../scenario/lib/process.mjs';
 import { Chance, crashPoints, emptied, here, http, Installation, Log, sleep,
   smallDisk } from './lib.mjs';
 import { Injector } from './faults.mjs';
-import { Batches } from './batches.mjs';
 import { Load } from './load.mjs';
 
 const PROCESS = { worker: 'worker1', submitter: 'submitter', status: 'status' };
@@ -69,10 +68,6 @@ class Sweep {
   async provoke(point) {
     const { at, load } = this;
     const script = point.split('.')[0];
-    if (/^batch/.test(script)) {
-      await this.batches(/delete|erased/.test(point));
-      return;
-    }
     if (script === 'recover') {
       for (let i = 0; i < 40; i++) {
         at.proxy.set('worker1-redis', { cut_replies: i % 4 === 0 ? 1 : 0 });
@@ -125,20 +120,6 @@ class Sweep {
     for (let i = 0; i < 600; i++) socket.write(line.replace('N', String(i)));
     await sleep(1000);
     socket.destroy();
-  }
-
-  /** Uploads that are accepted, refused and canceled; or one that is erased. */
-  async batches(erase) {
-    const batches = new Batches(this.load);
-    const model = { items: 2, claude: false, cancel: false };
-    if (erase) {
-      await batches.one({ ...model, erase });
-      return;
-    }
-    await Promise.all([batches.refused(), batches.one({ ...model, bad: true }),
-      batches.one({ ...model, cancel: 'now',
-        draw: { model: 'mock-slow-1500ms' } }),
-      batches.one({ ...model, claude: true })]);
   }
 
   /** A long request that ends in the middle. */
@@ -224,7 +205,6 @@ for (const entry of [...points.filter((e) => !isHold(e)), ...points.filter(isHol
 await injector.calmDown();
 load.running = false;
 await load.finished(60_000);
-await new Batches(load).settle(at);
 await emptied(at);
 log.say({ event: 'settled' });
 await load.lookAgain();

@@ -19,7 +19,9 @@ static struct bulk bulk;
 static struct config config;
 static struct service service;
 static struct worker worker;
-static struct keeper *keeper;
+static struct keeper *keeper; /* of this test; earlier ones stopped */
+static struct keeper *keepers[16];
+static unsigned keeper_count;
 static char path[200];
 
 static struct {
@@ -50,7 +52,6 @@ start(void **state)
     memcpy(worker.consumer, "w1", 3);
     worker.claimer = claimer_new(&worker);
     claimer_stop(worker.claimer);
-    keeper = keeper_new(&worker);
     return 0;
 }
 
@@ -61,8 +62,9 @@ stop(void **state)
     keeper_stop(keeper);
     store_close(service.store);
     claimer_free(worker.claimer);
-    keeper_free(keeper);
-    fixture_free(f);
+    fixture_free(f); /* after which nothing calls a keeper */
+    for (unsigned i = 0; i < keeper_count; i++)
+        keeper_free(keepers[i]);
     return 0;
 }
 
@@ -70,8 +72,11 @@ static int
 clear(void **state)
 {
     (void)state;
-    fixture_clear(f); /* with a new queue */
+    if (keeper != NULL)
+        keeper_stop(keeper); /* what it began may end in the new queue */
+    fixture_clear(f);
     service.queue = f->queue;
+    keeper = keepers[keeper_count++] = keeper_new(&worker);
     make_bulk(&bulk);
     return 0;
 }
