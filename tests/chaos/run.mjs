@@ -10,6 +10,7 @@ import { root, stopAll, tmpdir } from '../scenario/lib/process.mjs';
 import { Chance, crashPoints, emptied, here, Installation, Log, sleep,
   smallDisk } from './lib.mjs';
 import { draw, Injector } from './faults.mjs';
+import { Batches } from './batches.mjs';
 import { Load } from './load.mjs';
 
 const { values: options } = parseArgs({ options: {
@@ -55,15 +56,19 @@ async function oneRun(seed) {
       'client.jsonl')), { rate: Number(options.rate),
       models: options.models?.split(',').map((model) => [1, model]) });
     const injector = new Injector(at, log);
+    const batches = new Batches(load);
     load.start();
+    batches.start();
     load.startBatches();
     await injector.run(faults);
     await injector.calmDown();
     load.stop();
     await load.finished(SETTLE_MS);
+    await batches.settle(at);
     await emptied(at);
     log.say({ event: 'settled', limit_ms: SETTLE_MS });
     await load.lookAgain();
+    await batches.lookAgain();
     at.agent.destroy();
     await sleep(300);
     for (const name of at.specs.keys()) {
@@ -73,6 +78,10 @@ async function oneRun(seed) {
       at.storePath, at.redis.socket, at.url('status')], { encoding: 'utf8' });
     process.stdout.write(checked.stdout);
     process.stderr.write(checked.stderr);
+    const bulk = spawnSync(process.execPath, [join(here, 'check-batches.mjs'), dir,
+      at.storePath, at.redis.socket], { encoding: 'utf8' });
+    process.stdout.write(bulk.stdout + bulk.stderr);
+    if (bulk.status !== 0) checked = bulk;
   } catch (error) {
     console.error(`seed ${seed}: the run itself failed: ${error.stack}`);
   }
