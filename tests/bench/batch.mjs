@@ -57,9 +57,8 @@ async function upload(all, small, body) {
   await sleep(300);
   const alone = await beside(all, small, () => sleep(3000));
   resetPeak(all.submitter.pid);
-  const idle = residentBytes(all.submitter.pid);
   const { seconds, batch } = await post(all.submitter.url, body);
-  const growth = peakBytes(all.submitter.pid) - idle;
+  const growth = peakBytes(all.submitter.pid) - all.idleBytes;
   const busy = await beside(all, small, () => post(all.submitter.url, body));
   return { seconds, growth, alone, busy,
     count: batch.request_counts.processing };
@@ -97,6 +96,7 @@ export async function batch() {
     env: { LONGHAUL_MAX_QUEUED_BYTES: '8GiB' } });
   await measure('load', 'submit', '--to', all.submitter.to, '--requests', 100,
     '--body', small);
+  all.idleBytes = residentBytes(all.submitter.pid);
   const items = await repeat(() => upload(all, small, many));
   const bytes = await repeat(() => upload(all, small, large));
   await all.stop();
