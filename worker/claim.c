@@ -300,7 +300,7 @@ may_probe(void *arg, const struct pool *pool, const char *hold_scope)
     for (unsigned i = 0; i < 2; i++) {
         TAILQ_FOREACH(flight, &claimer->worker->flights[states[i]], link)
         {
-            if (flight->probe && flight->probe_scope == hold_scope)
+            if (flight_is_probe(flight) && flight->probe_scope == hold_scope)
                 return false;
         }
     }

@@ -269,6 +269,7 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->error = claim->error;
     flight->asked_ms = origin->asked_ms;
     flight->probe = origin->probe;
+    flight->probe_until_ms = clock_mono_ms() + BREAKER_PROBE_MS;
     flight->fallback = origin->fallback;
     flight->bucket = origin->bucket;
     flight->queue_name = origin->queue_name;

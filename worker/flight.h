@@ -31,6 +31,7 @@ struct flight {
     bool first;
     bool suspect;
     bool probe; /* of a half-open breaker or a paused pool */
+    int64_t probe_until_ms; /* monotonic: then another may probe as well */
     unsigned fallback; /* 0: its own model, n: its n-th fallback */
     bool pending; /* an operation is outstanding */
     bool want_cancel; /* asked for while it was */
@@ -45,6 +46,7 @@ struct flight {
     struct event *timer; /* tries an operation again; made when needed */
     unsigned tries; /* of the operation, in a row */
     int64_t retry_delay_ms;
+    int64_t after_probe_ms; /* it was a probe that failed: not before */
     int64_t sent_ms; /* wall: the call */
     int64_t deadline_ms; /* monotonic: the job's, which Redis's clock decides */
     struct job_error error; /* what went wrong last */
@@ -81,6 +83,8 @@ void flight_free(struct flight *flight);
 /* While it probes: nobody else may for a while / from now on others may. */
 void flight_keep_probe(const struct flight *flight);
 void flight_release_probe(const struct flight *flight);
+/* Whether it probes and still keeps others from it. */
+bool flight_is_probe(const struct flight *flight);
 
 /* --- between the flight*.c --------------- */
 

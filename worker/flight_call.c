@@ -25,9 +25,11 @@
  * sampling fields exist only in the older one. */
 #define VERSION_SAMPLING "2023-06-01"
 #define VERSION_DEFAULT "2026-10-21"
-/* A call may take ten minutes; the right to probe, renewed by every beat,
- * must not outlive its worker by as much. */
+/* The right to probe is renewed by every beat and must not outlive its worker
+ * by much; nor may a call that hangs keep it for ten minutes. */
 #define PROBE_MS (LEASE_TIME_MS + LEASE_BEAT_MS)
+/* Others come first at the next probe. */
+#define AFTER_PROBE_MS 1000
 
 static uint64_t
 random_bits(void)
@@ -49,16 +51,26 @@ set_probe(const struct flight *flight, int64_t for_ms)
         log_debug("probe_not_set", LOG_TEXT("job", flight->result.id));
 }
 
-void
-flight_keep_probe(const struct flight *flight)
+bool
+flight_is_probe(const struct flight *flight)
 {
-    set_probe(flight, PROBE_MS);
+    return flight->probe && clock_mono_ms() < flight->probe_until_ms;
 }
 
 void
+flight_keep_probe(const struct flight *flight)
+{
+    int64_t left_ms = flight->probe_until_ms - clock_mono_ms();
+
+    set_probe(flight, left_ms < PROBE_MS ? left_ms : PROBE_MS);
+}
+
+/* One that took too long may have left it to another job. */
+void
 flight_release_probe(const struct flight *flight)
 {
-    set_probe(flight, 1);
+    if (flight_is_probe(flight))
+        set_probe(flight, 1);
 }
 
 /* --- sending --------------------------------------------------------- */
@@ -223,6 +235,9 @@ probe_succeeded(struct flight *flight)
 
     holds_clear(worker->holds, flight->probe_scope);
     breaker_close(&flight->bucket->breaker);
+    governor_recovered(
+        worker->governor, flight->bucket->scope, BREAKER_RAMP_MS);
+    pace_soon(worker->pace);
     if (queue_hold_clear(
             worker->service->queue, flight->probe_scope, NULL, NULL) != 0)
         log_warn("hold_not_shared", LOG_TEXT("scope", flight->probe_scope));
@@ -236,21 +251,26 @@ update_breaker(struct flight *flight, const struct outcome *outcome)
     struct worker *worker = flight->worker;
     struct breaker *breaker = &flight->bucket->breaker;
     bool failed = outcome->info->breaker_counts;
+    /* The failure of one that took too long says nothing about now. */
+    bool probe = failed ? flight_is_probe(flight) : flight->probe;
+    int64_t now_ms = clock_mono_ms();
+    int64_t open_ms;
 
     /* Sent before it opened: sixty calls that fail at once are one opening,
      * not seven that double the time each. */
-    if (!flight->probe &&
-        holds_is_broken(worker->holds, flight->bucket->hold_scope))
+    if (!probe && holds_is_broken(worker->holds, flight->bucket->hold_scope))
         return;
-    breaker_record(breaker, clock_mono_ms(), !failed);
-    if (flight->probe && !failed &&
-        outcome->info->verdict != OUTCOME_PAUSE_POOL)
+    breaker_record(breaker, now_ms, !failed);
+    if (probe && !failed && outcome->info->verdict != OUTCOME_PAUSE_POOL)
         probe_succeeded(flight);
-    if (!failed ||
-        (!flight->probe && !breaker_should_open(breaker, clock_mono_ms())))
+    if (!failed || (!probe && !breaker_should_open(breaker, now_ms)))
         return;
-    hold(worker, flight->bucket->hold_scope, "open",
-        breaker_open_ms(breaker, random_bits()), outcome->info->text);
+    open_ms = breaker_open_ms(breaker, now_ms, probe, random_bits());
+    hold(worker, flight->bucket->hold_scope, "open", open_ms,
+        outcome->info->text);
+    /* One job that always fails must not keep all others waiting. */
+    if (probe)
+        flight->after_probe_ms = open_ms + AFTER_PROBE_MS;
 }
 
 static void
@@ -334,9 +354,16 @@ delay(struct flight *flight, const struct outcome *outcome)
 {
     const struct job_meta *meta = &flight->result.meta;
     int64_t now_ms = clock_wall_ms();
-    int64_t next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
-        random_bits(), now_ms, outcome->retry_at_ms);
+    int64_t least_ms = now_ms + flight->after_probe_ms;
+    int64_t next_ms;
 
+    if (outcome->info->breaker_counts && !flight->probe &&
+        !breaker_affords_retry(&flight->bucket->breaker))
+        least_ms =
+            now_ms + retry_patient_ms(flight->worker->retry, random_bits());
+    next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
+        random_bits(), now_ms,
+        outcome->retry_at_ms > least_ms ? outcome->retry_at_ms : least_ms);
     if (flight->result.attempts >= meta->max_attempts) {
         flight_end(flight, JOB_FAILED);
         return;
@@ -420,14 +447,17 @@ follow_verdict(struct flight *flight, struct claude_reply *reply)
     }
 }
 
-/* A probe that finds the upstream still down is not the job's attempt. */
+/* When the upstream is known to be down, that was not the job's attempt. */
 static bool
 is_attempt(const struct flight *flight, const struct outcome *outcome)
 {
+    bool down = flight->probe ||
+        holds_is_broken(flight->worker->holds, flight->bucket->hold_scope);
+
     if (outcome->verdict == OUTCOME_SUCCEEDED)
         return true;
     return outcome->counts_as_attempt &&
-        !(flight->probe && outcome->info->breaker_counts);
+        !(down && outcome->info->breaker_counts);
 }
 
 static void

@@ -114,6 +114,11 @@ bool governor_is_news(const struct governor *governor, const char *scope);
 void governor_refused(
     struct governor *governor, const char *scope, bool ramp, int64_t now_ms);
 
+/* Claude is back after an outage: the pace grows from a quarter of the limits
+ * over ramp_ms. */
+void governor_recovered(
+    struct governor *governor, const char *scope, int64_t ramp_ms);
+
 /* --- sharing --------------------------------------------------------- */
 
 /*

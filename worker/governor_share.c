@@ -146,6 +146,15 @@ governor_refused(
     scope->refused_ms = now_ms;
 }
 
+void
+governor_recovered(struct governor *governor, const char *name, int64_t ramp_ms)
+{
+    struct scope *scope = governor_find(governor, name);
+
+    if (scope != NULL && scope->ramp_ms < ramp_ms)
+        scope->ramp_ms = ramp_ms;
+}
+
 /* --- limits ------------------------------------------------------------ */
 
 /*

@@ -48,3 +48,11 @@ retry_next_ms(struct retry_policy policy, unsigned attempt, uint64_t random,
 
     return next > not_before_ms ? next : not_before_ms;
 }
+
+int64_t
+retry_patient_ms(struct retry_policy policy, uint64_t random)
+{
+    int64_t half = policy.cap_ms / 2;
+
+    return half + spread(policy.cap_ms - half, random);
+}

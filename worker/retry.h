@@ -32,4 +32,8 @@ int64_t retry_delay_ms(
 int64_t retry_next_ms(struct retry_policy policy, unsigned attempt,
     uint64_t random, int64_t now_ms, int64_t not_before_ms);
 
+/* The wait of a retry for which there is no budget (see breaker.h): between
+ * half of the cap and the cap. */
+int64_t retry_patient_ms(struct retry_policy policy, uint64_t random);
+
 #endif

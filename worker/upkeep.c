@@ -175,7 +175,7 @@ keep_probes(struct worker *worker)
 
     TAILQ_FOREACH(flight, &worker->flights[FLIGHT_CALLING], link)
     {
-        if (flight->probe)
+        if (flight_is_probe(flight))
             flight_keep_probe(flight);
     }
 }

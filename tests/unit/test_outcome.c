@@ -434,8 +434,8 @@ x_should_retry_has_the_last_word_but_never_fails_the_account(void **state)
 
         assert_int_equal(out.verdict, rows[i].verdict);
         assert_int_equal(out.counts_as_attempt, rows[i].counts);
-        assert_int_equal(
-            out.hold_until_ms != 0, rows[i].verdict == OUTCOME_PAUSE_POOL ||
+        assert_int_equal(out.hold_until_ms != 0,
+            rows[i].verdict == OUTCOME_PAUSE_POOL ||
                 (rows[i].status == 429 && rows[i].verdict == OUTCOME_RETRY));
     }
 }

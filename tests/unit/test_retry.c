@@ -71,6 +71,18 @@ never_earlier_than_the_server_asked_and_then_exactly(void **state)
         NOW + INT64_C(86400000));
 }
 
+static void
+without_a_budget_it_waits_about_as_long_as_any_retry(void **state)
+{
+    struct retry_policy policy = {100, 1001};
+
+    (void)state;
+    assert_int_equal(retry_patient_ms(policy, 0), 500);
+    assert_int_equal(retry_patient_ms(policy, UINT64_MAX), 1001);
+    policy.cap_ms = INT64_MAX / 4;
+    assert_int_equal(retry_patient_ms(policy, UINT64_MAX), INT64_MAX / 4);
+}
+
 int
 main(void)
 {
@@ -79,6 +91,7 @@ main(void)
         cmocka_unit_test(jitter_is_full_and_even),
         cmocka_unit_test(extreme_policies_do_not_overflow),
         cmocka_unit_test(never_earlier_than_the_server_asked_and_then_exactly),
+        cmocka_unit_test(without_a_budget_it_waits_about_as_long_as_any_retry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
