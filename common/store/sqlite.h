@@ -95,7 +95,8 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
 #define SQLITE_ROW_VERB "INSERT"
 #define SQLITE_ROW_CONFLICT "ON CONFLICT (id, generation) DO NOTHING"
 #endif
-/* What is replayed after the end of a batch runs outside of it. */
+/* What is replayed after the end of a batch is not counted in it, but its
+ * row is found among the batch's, unless that one was erased meanwhile. */
 #define SQLITE_ROW_INSERT \
     SQLITE_ROW_VERB \
     " INTO job (id, generation, state, version, tenant, lane, model, " \
@@ -107,7 +108,9 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM " \
     "job AS newer WHERE newer.id = ?1 AND newer.generation > ?2), " \
     "CASE WHEN ?27 IS NULL OR EXISTS (SELECT 1 FROM batch WHERE " \
-    "uuid = ?27) THEN NULL ELSE ?27 END) " SQLITE_ROW_CONFLICT
+    "uuid = ?27 AND deleted = 1) OR EXISTS (SELECT 1 FROM job WHERE " \
+    "id = ?1 AND batch IS NULL) THEN NULL ELSE ?27 END) " \
+    SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 
