@@ -109,8 +109,7 @@ void sqlite_row_bind(sqlite3_stmt *stmt, const struct job_result *result,
     "job AS newer WHERE newer.id = ?1 AND newer.generation > ?2), " \
     "CASE WHEN ?27 IS NULL OR EXISTS (SELECT 1 FROM batch WHERE " \
     "uuid = ?27 AND deleted = 1) OR EXISTS (SELECT 1 FROM job WHERE " \
-    "id = ?1 AND batch IS NULL) THEN NULL ELSE ?27 END) " \
-    SQLITE_ROW_CONFLICT
+    "id = ?1 AND batch IS NULL) THEN NULL ELSE ?27 END) " SQLITE_ROW_CONFLICT
 
 /* ---- sqlite_write ---- */
 
