@@ -55,6 +55,9 @@ struct args {
     bool dry_run;
     bool detach;
     bool yes;
+    /* pause */
+    const char *hold_for;
+    const char *reason;
     /* bulk */
     const char *template_file;
     const char *output;

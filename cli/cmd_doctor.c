@@ -233,6 +233,7 @@ cmd_doctor(struct cli *cli)
         doctor_check_redis(&doctor);
         doctor_check_store(&doctor);
         doctor_check_server(&doctor);
+        doctor_check_holds(&doctor);
         doctor_check_upstream(&doctor);
     }
     check_limits(&doctor);

@@ -41,6 +41,8 @@ void doctor_report(struct doctor *doctor, enum doctor_verdict verdict,
 void doctor_check_redis(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
 void doctor_check_server(struct doctor *doctor);
+/* What pools, models and lanes wait for, if the server can be asked. */
+void doctor_check_holds(struct doctor *doctor);
 void doctor_check_upstream(struct doctor *doctor);
 
 #endif

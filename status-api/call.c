@@ -142,14 +142,13 @@ status_encode_job(const struct status *status, const struct job_view *view,
     struct buffer *out)
 {
     struct job_view told = *view;
-    const struct queue_hold *holds;
-    size_t count = numbers_holds(status->numbers, &holds);
+    const struct queue_stats *stats = numbers_get(status->numbers);
     const char *mode = status->service->marker != NULL
         ? strchr(status->service->marker, ' ')
         : NULL;
     if (view->result == NULL)
         told.simulated = mode != NULL && strcmp(mode + 1, "simulated") == 0;
-    reason_tell(&told, holds, count, told.reason);
+    reason_tell(&told, stats, told.reason);
     job_view_encode(&told, status->service->origin, out);
 }
 

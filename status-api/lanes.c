@@ -1,12 +1,11 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/service/config.h"
 #include "status-api/numbers.h"
 #include "status-api/reason.h"
 #include "status-api/status.h"
 
-/* What a worker calls its only pool. */
-#define POOL_DEFAULT "default"
 #define POOLS_MAX 64
 
 static void
@@ -60,11 +59,10 @@ covers_lane(const struct queue_hold *hold, const char *name)
         strcmp(hold->scope + 5, name) == 0;
 }
 
-/* The pool part of "pool:NAME" and "bucket:NAME/BUCKET". */
-static struct slice
-pool_of(const struct queue_hold *hold)
+struct slice
+pools_of_scope(const char *scope)
 {
-    struct slice rest = slice_of(hold->scope);
+    struct slice rest = slice_of(scope);
     struct slice what = slice_split(&rest, ':');
     if (slice_equal_text(what, "pool"))
         return rest;
@@ -75,7 +73,7 @@ pool_of(const struct queue_hold *hold)
 static bool
 covers_pool(const struct queue_hold *hold, const char *name)
 {
-    return slice_equal_text(pool_of(hold), name);
+    return slice_equal_text(pools_of_scope(hold->scope), name);
 }
 
 static void
@@ -96,8 +94,8 @@ put_queue(const struct queue_numbers *queue, struct buffer *out)
     buffer_append_char(out, '}');
 }
 
-static void
-put_lane(const struct queue_stats *stats, const char *name, struct buffer *out)
+void
+lanes_put(const struct queue_stats *stats, const char *name, struct buffer *out)
 {
     uint64_t waiting = 0, running = 0;
     unsigned count = 0;
@@ -137,7 +135,7 @@ put_lanes(const struct queue_stats *stats, struct buffer *out)
     for (unsigned i = 0; i < JOB_LANES; i++) {
         if (i > 0)
             buffer_append_char(out, ',');
-        put_lane(stats, job_lane_name((enum job_lane)i), out);
+        lanes_put(stats, job_lane_name((enum job_lane)i), out);
     }
     buffer_append_char(out, ']');
     put_total("jobs", stats->jobs, out);
@@ -168,34 +166,102 @@ add_name(struct pool_names *names, struct slice name)
 }
 
 static void
-put_pool(const struct queue_stats *stats, struct slice name, struct buffer *out)
+collect_names(const struct queue_stats *stats, struct pool_names *names)
+{
+    for (size_t i = 0; i < stats->pool_count; i++)
+        add_name(names, slice_of(stats->pools[i].name));
+    for (size_t i = 0; i < stats->hold_count; i++)
+        add_name(names, pools_of_scope(stats->holds[i].scope));
+    /* No worker has told yet: there is this one, most likely. */
+    if (stats->pool_count == 0)
+        add_name(names, slice_of(CONFIG_POOL_DEFAULT));
+}
+
+bool
+pools_know(const struct queue_stats *stats, struct slice name)
+{
+    struct pool_names names = {0};
+    collect_names(stats, &names);
+    for (size_t i = 0; i < names.count; i++) {
+        if (slice_equal(names.names[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* What its workers told. */
+static void
+put_told(const struct queue_stats *stats, struct slice name, struct buffer *out)
+{
+    const struct queue_pool *pool = NULL;
+    unsigned count = 0;
+    for (size_t i = 0; i < stats->pool_count && pool == NULL; i++) {
+        if (slice_equal_text(name, stats->pools[i].name))
+            pool = &stats->pools[i];
+    }
+    if (pool == NULL) {
+        buffer_append_text(
+            out, ",\"base_url\":null,\"weight\":null,\"models\":null");
+        return;
+    }
+    buffer_append_text(out, ",\"base_url\":");
+    buffer_append_json(out, slice_of(pool->base_url));
+    buffer_append_text(out, ",\"weight\":");
+    buffer_append_u64(out, pool->weight);
+    buffer_append_text(out, ",\"models\":[");
+    for (struct slice rest = slice_of(pool->buckets); rest.len > 0;) {
+        buffer_append_text(out, count++ > 0 ? "," : "");
+        buffer_append_json(out, slice_split(&rest, ' '));
+    }
+    buffer_append_char(out, ']');
+}
+
+static const struct queue_hold *
+find_hold(const struct queue_stats *stats, const char *pool)
+{
+    for (size_t i = 0; i < stats->hold_count; i++) {
+        const struct queue_hold *hold = &stats->holds[i];
+        if (hold->scope[0] == 'p' && covers_pool(hold, pool))
+            return hold;
+    }
+    return NULL;
+}
+
+void
+pools_put(
+    const struct queue_stats *stats, struct slice name, struct buffer *out)
 {
     char text[65];
+    struct buffer reason = {0};
     text_copy(text, sizeof(text), name);
-    bool paused = false;
-    for (size_t i = 0; i < stats->hold_count; i++)
-        paused = paused ||
-            (stats->holds[i].scope[0] == 'p' &&
-                covers_pool(&stats->holds[i], text));
+    const struct queue_hold *hold = find_hold(stats, text);
     buffer_append_text(out, "{\"object\":\"pool\",\"name\":");
     buffer_append_json(out, name);
-    buffer_printf(out, ",\"paused\":%s,", paused ? "true" : "false");
+    put_told(stats, name, out);
+    buffer_printf(out,
+        ",\"paused\":%s,\"status_reason\":", hold != NULL ? "true" : "false");
+    if (hold != NULL) {
+        reason_hold_text(hold, &reason);
+        buffer_append_json(out, buffer_slice(&reason));
+    } else {
+        buffer_append_text(out, "null");
+    }
+    buffer_append_char(out, ',');
     put_holds(stats, text, covers_pool, out);
     buffer_append_char(out, '}');
+    buffer_clear(&reason);
 }
 
 static void
 put_pools(const struct queue_stats *stats, struct buffer *out)
 {
     struct pool_names names = {0};
-    add_name(&names, slice_of(POOL_DEFAULT));
-    for (size_t i = 0; i < stats->hold_count; i++)
-        add_name(&names, pool_of(&stats->holds[i]));
+    collect_names(stats, &names);
     buffer_append_text(out, "{\"data\":[");
     for (size_t i = 0; i < names.count; i++) {
         if (i > 0)
             buffer_append_char(out, ',');
-        put_pool(stats, names.names[i], out);
+        pools_put(stats, names.names[i], out);
     }
     buffer_append_char(out, ']');
     put_total("workers", stats->consumer_count, out);

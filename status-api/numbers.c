@@ -23,7 +23,7 @@ clear(struct queue_stats *stats)
     union {
         const void *borrowed;
         void *own;
-    } queues = {stats->queues}, holds = {stats->holds};
+    } queues = {stats->queues}, holds = {stats->holds}, pools = {stats->pools};
     for (size_t i = 0; i < stats->queue_count; i++) {
         queues.borrowed = stats->queues[i].name.data;
         memory_free(queues.own);
@@ -31,6 +31,7 @@ clear(struct queue_stats *stats)
     queues.borrowed = stats->queues;
     memory_free(queues.own);
     memory_free(holds.own);
+    memory_free(pools.own);
     memset(stats, 0, sizeof(*stats));
 }
 
@@ -42,6 +43,8 @@ copy(struct queue_stats *to, const struct queue_stats *from)
     struct queue_numbers *queues =
         memory_zalloc(queue_count + 1, sizeof(*queues));
     struct queue_hold *holds = memory_zalloc(1, hold_bytes + 1);
+    struct queue_pool *pools =
+        memory_zalloc(from->pool_count + 1, sizeof(*pools));
     for (size_t i = 0; i < queue_count; i++) {
         struct slice name = from->queues[i].name;
         queues[i] = from->queues[i];
@@ -49,10 +52,13 @@ copy(struct queue_stats *to, const struct queue_stats *from)
     }
     if (hold_bytes > 0)
         memcpy(holds, from->holds, hold_bytes);
+    for (size_t i = 0; i < from->pool_count; i++)
+        pools[i] = from->pools[i];
     clear(to);
     *to = *from;
     to->queues = queues;
     to->holds = holds;
+    to->pools = pools;
 }
 
 static void
@@ -93,14 +99,6 @@ numbers_get(const struct numbers *numbers)
         clock_mono_ms() - numbers->taken_ms > STALE_MS)
         return NULL;
     return &numbers->stats;
-}
-
-size_t
-numbers_holds(const struct numbers *numbers, const struct queue_hold **holds)
-{
-    const struct queue_stats *stats = numbers_get(numbers);
-    *holds = stats != NULL ? stats->holds : NULL;
-    return stats != NULL ? stats->hold_count : 0;
 }
 
 struct numbers *

@@ -20,9 +20,6 @@ void numbers_free(struct numbers *numbers);
 /* The last answer; NULL when it is older than three seconds. Lives until
  * the loop turns. */
 const struct queue_stats *numbers_get(const struct numbers *numbers);
-/* The holds in it; 0 when it is too old. */
-size_t numbers_holds(
-    const struct numbers *numbers, const struct queue_hold **holds);
 /* Asks at once; for tests and after a change. */
 void numbers_refresh(struct numbers *numbers);
 
@@ -32,5 +29,15 @@ void gauges_set(void *arg);
 /* GET /v1/lanes, GET /v1/pools */
 void lanes_handle(struct http_request *req, void *program);
 void pools_handle(struct http_request *req, void *program);
+
+/* Whether there is such a pool: workers told of it, or it is held. */
+bool pools_know(const struct queue_stats *stats, struct slice name);
+/* One lane or pool as JSON. */
+void lanes_put(
+    const struct queue_stats *stats, const char *name, struct buffer *out);
+void pools_put(
+    const struct queue_stats *stats, struct slice name, struct buffer *out);
+/* The pool in "pool:NAME" and "bucket:NAME/BUCKET", else nothing. */
+struct slice pools_of_scope(const char *scope);
 
 #endif

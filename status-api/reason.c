@@ -1,31 +1,15 @@
 #include "status-api/reason.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/job/job_reason.h"
+#include "common/service/config.h"
 
 #define REASON_SIZE 256
 /* What a hold may say of the whole. */
 #define HOLD_MAX 160
-
-/* "POOL/BUCKET" */
-static bool
-bucket_is(const char *name, const char *bucket)
-{
-    const char *slash = strchr(name, '/');
-    return bucket[0] != '\0' && slash != NULL && strcmp(slash + 1, bucket) == 0;
-}
-
-bool
-reason_hold_covers(const struct queue_hold *hold, const struct job_meta *meta)
-{
-    if (strncmp(hold->scope, "lane:", 5) == 0)
-        return strcmp(hold->scope + 5, job_lane_name(meta->lane)) == 0;
-    if (strncmp(hold->scope, "bucket:", 7) == 0)
-        return bucket_is(hold->scope + 7, meta->bucket);
-    return strncmp(hold->scope, "pool:", 5) == 0;
-}
 
 static void
 put_until(int64_t until_ms, struct buffer *out)
@@ -86,44 +70,136 @@ cut(struct buffer *text, size_t max)
     buffer_append(text, "...", 3);
 }
 
-/* The widest one, as it stops the most: pool, lane, bucket. */
-static const struct queue_hold *
-choose(
-    const struct job_meta *meta, const struct queue_hold *holds, size_t count)
+/* --- which one matters --------------------------------------------------- */
+
+static bool
+is_scope(const struct queue_hold *hold, const char *kind, const char *name)
 {
-    const struct queue_hold *best = NULL;
-    for (size_t i = 0; i < count; i++) {
-        const struct queue_hold *hold = &holds[i];
-        if (!reason_hold_covers(hold, meta) || hold->left_ms == 0)
-            continue;
-        if (best == NULL || hold->scope[0] == 'p' ||
-            (hold->scope[0] == 'l' && best->scope[0] == 'b'))
-            best = hold;
+    size_t len = strlen(kind);
+    return strncmp(hold->scope, kind, len) == 0 &&
+        strcmp(hold->scope + len, name) == 0;
+}
+
+static const struct queue_hold *
+find_lane_hold(const struct job_meta *meta, const struct queue_stats *stats)
+{
+    for (size_t i = 0; i < stats->hold_count; i++) {
+        const struct queue_hold *hold = &stats->holds[i];
+        if (hold->left_ms != 0 &&
+            is_scope(hold, "lane:", job_lane_name(meta->lane)))
+            return hold;
     }
-    return best;
+    return NULL;
+}
+
+/* The widest hold of a pool, for a model bucket; one whose time is over holds
+ * nothing any more. */
+static const struct queue_hold *
+find_pool_hold(
+    const char *pool, const char *bucket, const struct queue_stats *stats)
+{
+    const struct queue_hold *found = NULL;
+    char name[JOB_BUCKET_MAX + 80];
+    (void)snprintf(name, sizeof(name), "%s/%s", pool, bucket);
+    for (size_t i = 0; i < stats->hold_count; i++) {
+        const struct queue_hold *hold = &stats->holds[i];
+        if (hold->left_ms == 0)
+            continue;
+        if (is_scope(hold, "pool:", pool))
+            return hold;
+        if (is_scope(hold, "bucket:", name))
+            found = hold;
+    }
+    return found;
+}
+
+static bool
+serves(const struct queue_pool *pool, const char *bucket)
+{
+    struct slice rest = slice_of(pool->buckets);
+    if (rest.len == 0)
+        return true;
+    while (rest.len > 0) {
+        if (slice_equal_text(slice_split(&rest, ' '), bucket))
+            return true;
+    }
+    return false;
+}
+
+static bool
+ends_sooner(const struct queue_hold *a, const struct queue_hold *b)
+{
+    return a->left_ms >= 0 && (b->left_ms < 0 || a->left_ms < b->left_ms);
+}
+
+/* The pools of a job, as far as they are known. */
+struct outlook {
+    unsigned count; /* that serve its model */
+    bool is_free; /* one of them may be called */
+    const struct queue_hold *hold; /* the one that ends first */
+};
+
+static void
+look_at(struct outlook *outlook, const char *pool, const struct job_meta *meta,
+    const struct queue_stats *stats)
+{
+    const struct queue_hold *hold = find_pool_hold(pool, meta->bucket, stats);
+    outlook->count++;
+    if (hold == NULL)
+        outlook->is_free = true;
+    else if (outlook->hold == NULL || ends_sooner(hold, outlook->hold))
+        outlook->hold = hold;
+}
+
+static struct outlook
+look_around(const struct job_meta *meta, const struct queue_stats *stats)
+{
+    struct outlook outlook = {0};
+    for (size_t i = 0; i < stats->pool_count; i++) {
+        if (serves(&stats->pools[i], meta->bucket))
+            look_at(&outlook, stats->pools[i].name, meta, stats);
+    }
+    /* No worker has told yet: there is this one, most likely. */
+    if (stats->pool_count == 0)
+        look_at(&outlook, CONFIG_POOL_DEFAULT, meta, stats);
+    return outlook;
+}
+
+/* What stops the job, in words; empty: nothing does. */
+static void
+put_cause(const struct job_meta *meta, const struct queue_stats *stats,
+    struct buffer *out)
+{
+    const struct outlook outlook = look_around(meta, stats);
+    const struct queue_hold *lane = find_lane_hold(meta, stats);
+    bool held = outlook.count > 0 && !outlook.is_free;
+    if (outlook.count == 0 && meta->fallback_bucket[0] == '\0')
+        buffer_printf(out, "no pool serves the model %s", meta->model);
+    else if (held && (lane == NULL || outlook.hold->scope[0] == 'p'))
+        reason_hold_text(outlook.hold, out);
+    else if (lane != NULL)
+        reason_hold_text(lane, out);
 }
 
 void
-reason_tell(const struct job_view *view, const struct queue_hold *holds,
-    size_t count, char out[256])
+reason_tell(
+    const struct job_view *view, const struct queue_stats *stats, char out[256])
 {
     struct buffer base = {0}, held = {0};
-    const struct queue_hold *hold = NULL;
-    if (view->state == JOB_QUEUED || view->state == JOB_RETRYING)
-        hold = choose(view->meta, holds, count);
-    if (hold == NULL) {
-        out[0] = '\0';
-        return;
+    if (stats != NULL &&
+        (view->state == JOB_QUEUED || view->state == JOB_RETRYING))
+        put_cause(view->meta, stats, &held);
+    out[0] = '\0';
+    if (held.len > 0) {
+        struct job_view plain = *view;
+        plain.reason[0] = '\0';
+        cut(&held, HOLD_MAX);
+        job_reason_make(&plain, &base);
+        cut(&base, REASON_SIZE - 3 - held.len);
+        buffer_append_text(&base, "; ");
+        buffer_append_slice(&base, buffer_slice(&held));
+        text_copy(out, REASON_SIZE, buffer_slice(&base));
     }
-    struct job_view plain = *view;
-    plain.reason[0] = '\0';
-    reason_hold_text(hold, &held);
-    cut(&held, HOLD_MAX);
-    job_reason_make(&plain, &base);
-    cut(&base, REASON_SIZE - 3 - held.len);
-    buffer_append_text(&base, "; ");
-    buffer_append_slice(&base, buffer_slice(&held));
-    text_copy(out, REASON_SIZE, buffer_slice(&base));
     buffer_clear(&base);
     buffer_clear(&held);
 }

@@ -12,15 +12,15 @@
 #include "common/job/job.h"
 #include "common/queue/queue.h"
 
-/* Whether the hold stops new calls for jobs of this kind. */
-bool reason_hold_covers(
-    const struct queue_hold *hold, const struct job_meta *meta);
 /* "pool default is paused until 14:32:10Z: Claude does not accept the API
  * key" */
 void reason_hold_text(const struct queue_hold *hold, struct buffer *out);
-/* Fills out (view->reason may be it); "" when job_view_encode() says it as
- * well, because no hold matters. */
-void reason_tell(const struct job_view *view, const struct queue_hold *holds,
-    size_t count, char out[256]);
+/*
+ * Fills out (view->reason may be it); "" when job_view_encode() says it as
+ * well, because no hold matters: a hold of one pool does not while another
+ * serves the model. stats NULL: not known.
+ */
+void reason_tell(const struct job_view *view, const struct queue_stats *stats,
+    char out[256]);
 
 #endif

@@ -10,10 +10,11 @@
 #include "status-api/jobs.h"
 #include "status-api/numbers.h"
 #include "status-api/operations.h"
+#include "status-api/pause.h"
 #include "status-api/status.h"
 #include "status-api/waiters.h"
 
-/* What a POST that wants nothing may bring: {}. */
+/* What a POST that wants little may bring, such as {}. */
 #define EMPTY_MAX 1024
 #define OPERATION_BODY_MAX (16 * 1024)
 
@@ -86,7 +87,15 @@ const struct http_route status_routes[] = {
     POST("/v1/operations/{id}/cancel", KEYS_SCOPE_OPERATE, EMPTY_MAX,
         operations_handle_cancel),
     GET("/v1/lanes", KEYS_SCOPE_OPERATE, lanes_handle),
+    POST("/v1/lanes/{name}/pause", KEYS_SCOPE_OPERATE, EMPTY_MAX,
+        lanes_handle_pause),
+    POST("/v1/lanes/{name}/resume", KEYS_SCOPE_OPERATE, EMPTY_MAX,
+        lanes_handle_resume),
     GET("/v1/pools", KEYS_SCOPE_OPERATE, pools_handle),
+    POST("/v1/pools/{name}/pause", KEYS_SCOPE_OPERATE, EMPTY_MAX,
+        pools_handle_pause),
+    POST("/v1/pools/{name}/resume", KEYS_SCOPE_OPERATE, EMPTY_MAX,
+        pools_handle_resume),
     {.method = "GET",
         .path = "/openapi.json",
         .flags = HTTP_ROUTE_OPEN,

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/memory.h"
-#include "common/base/text.h"
+#include "common/base/buffer.h"
+#include "common/queue/queue.h"
 #include "common/service/config.h"
 #include "common/service/models.h"
 #include "worker/governor.h"
@@ -59,6 +59,24 @@ read_served(struct pool *pool, const struct models *models)
         text_copy(
             pool->served[pool->served_count++], JOB_BUCKET_MAX + 1, bucket);
     }
+}
+
+void
+pool_describe(const struct pool *pool, struct queue_pool *out)
+{
+    struct buffer buckets = {NULL, 0, 0};
+
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < pool->served_count; i++) {
+        buffer_append_text(&buckets, i > 0 ? " " : "");
+        buffer_append_text(&buckets, pool->served[i]);
+    }
+    (void)text_copy(out->name, sizeof(out->name), slice_of(pool_name(pool)));
+    (void)text_copy(
+        out->base_url, sizeof(out->base_url), slice_of(pool->config->base_url));
+    (void)text_copy(out->buckets, sizeof(out->buckets), buffer_slice(&buckets));
+    out->weight = pool->config->weight;
+    buffer_clear(&buckets);
 }
 
 /* --- buckets ------------------------------------------------------------ */

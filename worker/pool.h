@@ -21,6 +21,7 @@ struct governor;
 struct models;
 struct pace;
 struct pool;
+struct queue_pool;
 struct upstream;
 
 /* The models of a pool that share one rate limit. */
@@ -63,6 +64,8 @@ struct pool *pool_new(const struct pool_options *options, char *error,
     size_t error_size) MUST_CHECK;
 /* NULL is allowed. */
 void pool_free(struct pool *pool);
+/* What others may know of it. */
+void pool_describe(const struct pool *pool, struct queue_pool *out);
 const char *pool_name(const struct pool *pool);
 bool pool_serves(const struct pool *pool, struct slice bucket);
 /* The record of a bucket; made, with its scope of the governor, when it is

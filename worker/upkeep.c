@@ -22,6 +22,7 @@
 #define TICK_MS 500
 /* Notices are a courtesy; nothing depends on one that was lost. */
 #define LOOK_EVERY_TICKS 4
+#define POOLS_EVERY_TICKS 40 /* 20 s */
 #define CHORES_EVERY_TICKS 2
 #define CHORES_AT_ONCE 100
 #define SWEEP_EVERY_TICKS 120
@@ -398,6 +399,19 @@ look_at_key(struct worker *worker, struct pool *pool)
     claim_wake_all(worker);
 }
 
+/* For those who ask what pools there are. */
+static void
+tell_pools(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->pool_count; i++) {
+        struct queue_pool about;
+
+        pool_describe(worker->pools[i], &about);
+        if (queue_pool_tell(worker->service->queue, &about, NULL, NULL) != 0)
+            return; /* Redis is away: the next time */
+    }
+}
+
 static void
 on_tick_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -412,6 +426,8 @@ on_tick_timer(evutil_socket_t fd, short what, void *arg)
     keeper_tick(upkeep->keeper);
     if (upkeep->ticks % LOOK_EVERY_TICKS == 0)
         claim_wake_all(upkeep->worker);
+    if (upkeep->beaten && upkeep->ticks % POOLS_EVERY_TICKS == 2)
+        tell_pools(upkeep->worker);
     if (upkeep->ticks % CHORES_EVERY_TICKS == 0)
         look_for_chores(upkeep);
     if (upkeep->ticks % SWEEP_EVERY_TICKS == 1)

@@ -276,7 +276,7 @@ int queue_reap(struct queue *queue, const char *consumer, uint64_t beats,
 struct queue_hold {
     char scope[JOB_BUCKET_MAX + 80]; /* "pool:NAME", "bucket:POOL/BUCKET",
                                         "lane:NAME" */
-    char kind[16]; /* "paused", "open", "limited" */
+    char kind[16]; /* "paused", "open", "limited", "stopped" (by hand) */
     int64_t until_ms; /* Redis's wall clock; 0 = until lifted by hand */
     int64_t left_ms; /* from now; -1 = until lifted */
     uint64_t epoch;
@@ -314,6 +314,19 @@ int queue_hold_clear(struct queue *queue, const char *scope,
  * CONFLICT when somebody else has it. */
 int queue_probe(struct queue *queue, const char *scope, const char *consumer,
     int64_t for_ms, queue_on_status *on_status, void *arg) MUST_CHECK;
+
+/* An upstream, as its workers have it. */
+#define QUEUE_POOL_BUCKETS_MAX (64 * (JOB_BUCKET_MAX + 1))
+struct queue_pool {
+    char name[64];
+    char base_url[256]; /* cut when it is longer: it is for people */
+    char buckets[QUEUE_POOL_BUCKETS_MAX]; /* served; separated by blanks, ""
+                                             means all */
+    uint64_t weight;
+};
+/* Tells of one that this worker has; at least once a minute. */
+int queue_pool_tell(struct queue *queue, const struct queue_pool *pool,
+    queue_on_status *on_status, void *arg) MUST_CHECK;
 
 /*
  * Notices: `wake` when work came for a queue that workers found empty,
@@ -473,6 +486,8 @@ struct queue_stats {
     } * queues;
     size_t hold_count;
     const struct queue_hold *holds;
+    size_t pool_count; /* that workers have told of */
+    const struct queue_pool *pools;
     size_t consumer_count; /* live workers */
 };
 int queue_stats_get(struct queue *queue,

@@ -56,6 +56,7 @@ static const char *const names[QUEUE_SCRIPTS] = {
     [QUEUE_SCRIPT_LEAVE] = "leave",
     [QUEUE_SCRIPT_LOCK] = "lock",
     [QUEUE_SCRIPT_PARK] = "park",
+    [QUEUE_SCRIPT_POOLS] = "pools",
     [QUEUE_SCRIPT_QUOTA] = "quota",
     [QUEUE_SCRIPT_REAP] = "reap",
     [QUEUE_SCRIPT_RECOVER] = "recover",

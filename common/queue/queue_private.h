@@ -59,6 +59,7 @@ enum queue_script {
     QUEUE_SCRIPT_LEAVE,
     QUEUE_SCRIPT_LOCK,
     QUEUE_SCRIPT_PARK,
+    QUEUE_SCRIPT_POOLS,
     QUEUE_SCRIPT_QUOTA,
     QUEUE_SCRIPT_REAP,
     QUEUE_SCRIPT_RECOVER,
@@ -159,6 +160,9 @@ bool queue_reply_state(const struct redisReply *reply, enum job_state *state);
 
 /* Holds as {scope, value, ...}; returns how many were read into a new array
  * (NULL for none), which the caller frees. */
+/* Pools in the answer of stats; *pools is the caller's to free. */
+size_t queue_pools_read(
+    const struct redisReply *reply, struct queue_pool **pools);
 size_t queue_holds_read(
     const struct redisReply *reply, int64_t now_ms, struct queue_hold **holds);
 

@@ -57,6 +57,7 @@ tell(struct stats_call *mine, const struct redisReply *reply)
     struct slice memory = redis_reply_slice(redis_reply_at(reply, 10));
     struct queue_numbers *queues = NULL;
     struct queue_hold *holds = NULL;
+    struct queue_pool *pools = NULL;
     struct queue_stats stats = {
         .jobs = queue_reply_u64(redis_reply_at(reply, 0)),
         .bytes = queue_reply_u64(redis_reply_at(reply, 1)),
@@ -74,7 +75,10 @@ tell(struct stats_call *mine, const struct redisReply *reply)
     stats.hold_count = queue_holds_read(redis_reply_at(reply, 8),
         redis_reply_int(redis_reply_at(reply, 7), 0), &holds);
     stats.holds = holds;
+    stats.pool_count = queue_pools_read(redis_reply_at(reply, 11), &pools);
+    stats.pools = pools;
     mine->on_stats(mine->call.arg, QUEUE_OK, &stats);
+    memory_free(pools);
     memory_free(queues);
     memory_free(holds);
 }

@@ -5,7 +5,7 @@
 -- KEYS[1] prefix
 -- Answer: {jobs, bytes, retrying, closing, dead, submitted, live consumers,
 --   now_ms, {scope, hold, ...}, {name, waiting, running, oldest id, ...},
---   the text of INFO memory}
+--   the text of INFO memory, {pool, what its workers told, ...}}
 --
 -- Reads only: cut or sent twice, nothing changes.
 local submitted = -tonumber(call('GET', P .. 'replayed') or 0)
@@ -48,4 +48,5 @@ local jobs = call('ZCARD', P .. 'ids') + (call('GET', P .. 'unpromoted') or 0)
 return { jobs, tonumber(call('GET', P .. 'bytes') or 0),
   call('ZCARD', P .. 'retry'), call('XLEN', P .. 'q:closing'),
   call('XLEN', P .. 'dead'), submitted, live, clock_ms(),
-  call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory') }
+  call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory'),
+  call('HGETALL', P .. 'pools') }

@@ -63,16 +63,18 @@ for _, id in ipairs(stale) do
   call('ZREM', P .. 'staging', id)
 end
 
--- A rate limit passes with its time. An open breaker or a paused pool stays
--- until a probe has succeeded and lifts it.
 call('UNLINK', tombs(2))
+
+-- A rate limit passes with its time, and so does what was stopped by hand
+-- for a while. An open breaker or a paused pool stays until a probe has
+-- succeeded and lifts it.
 
 local holds = call('HGETALL', P .. 'hold')
 local kept = {}
 for i = 1, #holds, 2 do
   local kind, till = string.match(holds[i + 1], '^([^|]*)|(%d+)|')
   till = tonumber(till or 0)
-  if kind == 'limited' and till > 0 and till <= now then
+  if (kind == 'limited' or kind == 'stopped') and till > 0 and till <= now then
     call('HDEL', P .. 'hold', holds[i])
   else
     kept[#kept + 1] = holds[i]

@@ -303,13 +303,91 @@ a_hold_is_told_to_those_who_wait(void **state)
     assert_false(json_is_true(rig_member("data.1.paused")));
     assert_true(rig_number("data.2.waiting") > 0);
     assert_true(rig_number("data.2.running") > 0);
-    hold("pool:main", "paused", "no key");
+    hold("pool:default", "paused", "no key");
     rig_get(rig, "/v1/pools");
-    assert_string_equal(rig_text("data.1.name"), "main");
-    assert_true(json_is_true(rig_member("data.1.paused")));
+    assert_string_equal(rig_text("data.0.name"), "default");
+    assert_true(json_is_true(rig_member("data.0.paused")));
+    assert_non_null(
+        strstr(rig_text("data.0.status_reason"), "pool default is paused"));
     rig_get(rig, "/v1/jobs?lane=standard&status=queued&limit=1");
     assert_non_null(
-        strstr(rig_text("data.0.status_reason"), "pool main is paused"));
+        strstr(rig_text("data.0.status_reason"), "pool default is paused"));
+}
+
+/* --- by hand ------------------------------------------------------------- */
+
+static unsigned
+steer(const char *path, const char *body)
+{
+    return rig_post(rig, body, "%s", path)->status;
+}
+
+static void
+an_operator_stops_a_lane_and_lets_it_go_on(void **state)
+{
+    (void)state;
+    assert_int_equal(steer("/v1/lanes/standard/pause",
+                         "{\"for\":\"10m\",\"reason\":\"later\"}"),
+        200);
+    assert_true(json_is_true(rig_member("paused")));
+    assert_string_equal(rig_text("holds.0.kind"), "stopped");
+    assert_string_equal(rig_text("holds.0.reason"), "later");
+    assert_string_equal(rig_text("holds.0.scope"), "lane:standard");
+    assert_true(json_is_string(rig_member("holds.0.until")));
+    rig_turn_for(rig, 100);
+    rig_get(rig, "/v1/lanes");
+    assert_true(json_is_true(rig_member("data.1.paused")));
+    assert_int_equal(steer("/v1/lanes/standard/resume", ""), 200);
+    assert_false(json_is_true(rig_member("paused")));
+    assert_int_equal(json_array_size(rig_member("holds")), 0);
+    assert_int_equal(steer("/v1/lanes/standard/resume", "{}"), 200);
+}
+
+static void
+an_operator_stops_a_pool_and_resumes_whatever_held_it(void **state)
+{
+    struct queue_pool pool = {.name = "eu",
+        .base_url = "http://eu",
+        .buckets = "opus-5-5 other",
+        .weight = 3};
+    bool told = false;
+    (void)state;
+    assert_int_equal(steer("/v1/pools/eu/pause", ""), 404);
+    assert_int_equal(
+        queue_pool_tell(rig->service->queue, &pool, on_held, &told), 0);
+    while (!told)
+        rig_turn(rig);
+    assert_int_equal(steer("/v1/pools/eu/pause", ""), 200);
+    assert_string_equal(rig_text("base_url"), "http://eu");
+    assert_int_equal(rig_number("weight"), 3);
+    assert_string_equal(rig_text("models.1"), "other");
+    assert_string_equal(rig_text("status_reason"),
+        "pool eu is paused until it is lifted: paused by default");
+    hold("bucket:eu/opus-5-5", "open", "down");
+    hold("bucket:europe/opus-5-5", "open", "another pool's");
+    assert_int_equal(steer("/v1/pools/eu/resume", "{}"), 200);
+    assert_false(json_is_true(rig_member("paused")));
+    assert_int_equal(json_array_size(rig_member("holds")), 0);
+    rig_turn_for(rig, 100);
+    rig_get(rig, "/v1/pools");
+    assert_string_equal(rig_text("data.0.name"), "eu");
+    assert_string_equal(rig_text("data.1.holds.0.scope"), "pool:default");
+    assert_string_equal(
+        rig_text("data.2.holds.0.scope"), "bucket:europe/opus-5-5");
+}
+
+static void
+what_a_pause_may_say_is_checked(void **state)
+{
+    static const char *const bodies[] = {"{\"for\":\"soon\"}",
+        "{\"for\":\"0\"}", "{\"for\":5}", "{\"reason\":\"\"}",
+        "{\"reason\":\"a\\nb\"}", "{\"until\":\"x\"}", "[]", "{"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+        assert_int_equal(steer("/v1/lanes/bulk/pause", bodies[i]), 400);
+    assert_int_equal(steer("/v1/lanes/bulk/resume", "{\"for\":\"5m\"}"), 400);
+    assert_int_equal(steer("/v1/lanes/fast/pause", ""), 404);
+    assert_int_equal(steer("/v1/pools/fast/resume", ""), 404);
 }
 
 static void
@@ -366,6 +444,9 @@ main(void)
         cmocka_unit_test(a_hold_is_told_to_those_who_wait),
         cmocka_unit_test(the_metrics_count_the_queue),
         cmocka_unit_test(lanes_are_told_as_soon_as_redis_is_there),
+        cmocka_unit_test(an_operator_stops_a_lane_and_lets_it_go_on),
+        cmocka_unit_test(an_operator_stops_a_pool_and_resumes_whatever_held_it),
+        cmocka_unit_test(what_a_pause_may_say_is_checked),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

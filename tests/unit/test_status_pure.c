@@ -367,7 +367,8 @@ assert_reason(enum job_state job_state, const struct queue_hold *holds,
     struct job_meta meta = {
         .lane = JOB_LANE_BULK, .bucket = "opus-5-5", .max_attempts = 8};
     struct job_view view = {.state = job_state, .ahead = 3, .meta = &meta};
-    reason_tell(&view, holds, count, view.reason);
+    const struct queue_stats stats = {.hold_count = count, .holds = holds};
+    reason_tell(&view, &stats, view.reason);
     assert_string_equal(view.reason, expected);
 }
 
@@ -400,6 +401,57 @@ a_reason_names_the_hold(void **state)
 }
 
 static void
+a_hold_matters_when_no_other_pool_serves_the_model(void **state)
+{
+    static const struct queue_pool pools[] = {{.name = "a"}, {.name = "b"},
+        {.name = "c", .buckets = "haiku-5-5 sonnet-5-5"}};
+    static const struct queue_hold holds[] = {
+        {.scope = "pool:a", .kind = "paused", .left_ms = -1},
+        {.scope = "bucket:b/opus-5-5",
+            .kind = "limited",
+            .until_ms = 4102444800000,
+            .left_ms = 9},
+        {.scope = "lane:bulk", .kind = "stopped", .left_ms = -1}};
+    static const char *const limited =
+        "waiting; model opus-5-5 is rate limited until 2100-01-01 00:00:00Z";
+    static const struct {
+        size_t pools, holds;
+        const char *bucket, *expected;
+    } rows[] = {
+        {1, 1, "opus-5-5", "waiting; pool a is paused until it is lifted"},
+        {2, 1, "opus-5-5", ""},
+        {2, 2, "opus-5-5", limited},
+        {3, 2, "opus-5-5", limited},
+        {3, 2, "haiku-5-5", ""},
+        {3, 3, "haiku-5-5", "waiting; lane bulk is paused until it is lifted"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct queue_stats stats = {.pool_count = rows[i].pools,
+            .pools = pools,
+            .hold_count = rows[i].holds,
+            .holds = holds};
+        struct job_meta meta = {.lane = JOB_LANE_BULK, .max_attempts = 8};
+        struct job_view view = {.state = JOB_RETRYING, .meta = &meta};
+        text_copy(meta.bucket, sizeof(meta.bucket), slice_of(rows[i].bucket));
+        reason_tell(&view, &stats, view.reason);
+        assert_string_equal(view.reason, rows[i].expected);
+    }
+}
+
+static void
+a_model_that_no_pool_serves_is_said(void **state)
+{
+    static const struct queue_pool pool = {.name = "a", .buckets = "x"};
+    const struct queue_stats stats = {.pool_count = 1, .pools = &pool};
+    struct job_meta meta = {.bucket = "other", .model = "y"};
+    struct job_view view = {.state = JOB_QUEUED, .meta = &meta};
+    (void)state;
+    reason_tell(&view, &stats, view.reason);
+    assert_non_null(strstr(view.reason, "no pool serves the model y"));
+}
+
+static void
 a_long_reason_is_cut_between_characters(void **state)
 {
     struct job_meta meta = {.lane = JOB_LANE_BULK, .max_attempts = 8};
@@ -408,6 +460,7 @@ a_long_reason_is_cut_between_characters(void **state)
         .meta = &meta,
         .error = {.class_name = "overloaded"}};
     struct queue_hold hold = pool_hold;
+    const struct queue_stats stats = {.hold_count = 1, .holds = &hold};
     (void)state;
     for (size_t pad = 0; pad < 5; pad++) {
         memset(hold.reason, 'x', pad);
@@ -416,7 +469,7 @@ a_long_reason_is_cut_between_characters(void **state)
             memcpy(hold.reason + at, "\xe4\xbd\xa0", 4);
             memcpy(view.error.message + at, "\xe4\xbd\xa0", 4);
         }
-        reason_tell(&view, &hold, 1, view.reason);
+        reason_tell(&view, &stats, view.reason);
         assert_true(text_is_utf8(slice_of(view.reason)));
         assert_true(strlen(view.reason) > 200);
         assert_non_null(strstr(view.reason, "pool default is paused"));
@@ -482,6 +535,8 @@ main(void)
         cmocka_unit_test(a_long_pause_is_not_made_up_for),
         cmocka_unit_test(preferences_are_read_as_rfc_7240_says),
         cmocka_unit_test(a_reason_names_the_hold),
+        cmocka_unit_test(a_hold_matters_when_no_other_pool_serves_the_model),
+        cmocka_unit_test(a_model_that_no_pool_serves_is_said),
         cmocka_unit_test(a_long_reason_is_cut_between_characters),
         cmocka_unit_test(a_dead_letter_filter_asks_for_all_it_names),
     };

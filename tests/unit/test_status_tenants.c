@@ -119,6 +119,9 @@ operators_routes_want_the_scope(void **state)
         assert_int_equal(ask("GET", AS_ALICE, paths[i], ""), 403);
         assert_int_equal(ask("GET", "", paths[i], ""), 401);
     }
+    assert_int_equal(ask("POST", AS_ALICE, "/v1/lanes/bulk/pause%s", ""), 403);
+    assert_int_equal(
+        ask("POST", AS_ALICE, "/v1/pools/default/resume%s", ""), 403);
     assert_int_equal(ask("GET", "", "/v1/jobs/%s", alices), 401);
     assert_int_equal(ask("POST", AS_OPS, "/v1/jobs/%s/cancel", alices), 403);
     assert_int_equal(ask("GET", "", "/openapi.json%s", ""), 200);
