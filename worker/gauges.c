@@ -2,11 +2,13 @@
 
 #include <stddef.h>
 
+#include "common/service/config.h"
 #include "common/service/metrics.h"
 #include "common/service/models.h"
 #include "common/service/service.h"
 #include "common/store/store.h"
 #include "worker/claude.h"
+#include "worker/governor.h"
 #include "worker/worker.h"
 
 static const struct metric_family upstream_requests = {
@@ -41,6 +43,24 @@ static const struct metric_family store_queue = {"longhaul_store_queue_length",
 static const struct metric_family last_commit = {"longhaul_store_sync_seconds",
     "Duration of the last commit", METRIC_GAUGE, {NULL}};
 
+static const struct metric_family quota_limit = {"longhaul_quota_per_minute",
+    "What may be used of Claude's rate limits", METRIC_GAUGE,
+    {"pool", "bucket", "kind", NULL}};
+static const struct metric_family quota_level = {"longhaul_quota_level",
+    "What may be used at once; below 0: owed", METRIC_GAUGE,
+    {"pool", "bucket", "kind", NULL}};
+static const struct metric_family quota_reserved = {
+    "longhaul_quota_reserved_total", "Reserved for calls of this worker",
+    METRIC_COUNTER, {"pool", "bucket", "kind", NULL}};
+static const struct metric_family quota_brake = {"longhaul_quota_brake",
+    "The share of the quota that other users of the key leave to us",
+    METRIC_GAUGE, {"pool", "bucket", NULL}};
+static const struct metric_family quota_refused = {
+    "longhaul_quota_refused_total", "Calls that Claude answered 429",
+    METRIC_COUNTER, {"pool", "bucket", NULL}};
+
+static const char *const quota_kind_names[QUOTA_KINDS] = {
+    "requests", "input_tokens", "output_tokens"};
 static const char *const flight_state_names[FLIGHT_STATES] = {"claimed",
     "calling", "saving", "acking", "burying", "delaying", "releasing"};
 
@@ -106,6 +126,40 @@ gauges_reaped(struct worker *worker, unsigned jobs)
     metrics_add(worker->service->metrics, &takeovers, NULL, (double)jobs);
 }
 
+static void
+show_quota(struct metrics *metrics, const struct governor_view *view)
+{
+    struct slice bucket = slice_of(view->scope);
+    struct slice name = slice_split(&bucket, '/');
+    char pool[CONFIG_POOL_NAME_MAX + 1];
+    const char *labels[] = {pool, bucket.data, NULL};
+
+    (void)text_copy(pool, sizeof(pool), name);
+    metrics_set(metrics, &quota_brake, labels, view->brake);
+    metrics_set(metrics, &quota_refused, labels, (double)view->refusals);
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        labels[2] = quota_kind_names[kind];
+        metrics_set(
+            metrics, &quota_reserved, labels, (double)view->reserved[kind]);
+        if (view->per_min[kind] <= 0)
+            continue;
+        metrics_set(metrics, &quota_limit, labels, (double)view->per_min[kind]);
+        metrics_set(metrics, &quota_level, labels, (double)view->level[kind]);
+    }
+}
+
+static void
+show_quotas(struct worker *worker)
+{
+    struct metrics *metrics = worker->service->metrics;
+    struct governor_view view;
+
+    metrics_reset(metrics, &quota_limit);
+    metrics_reset(metrics, &quota_level);
+    for (unsigned i = 0; governor_get(worker->governor, i, &view); i++)
+        show_quota(metrics, &view);
+}
+
 void
 gauges_scrape(void *arg)
 {
@@ -122,4 +176,5 @@ gauges_scrape(void *arg)
     metrics_set(metrics, &store_queue, NULL, (double)stats.queue_length);
     metrics_set(
         metrics, &last_commit, NULL, (double)stats.last_commit_us / 1e6);
+    show_quotas(worker);
 }

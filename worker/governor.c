@@ -183,10 +183,13 @@ governor_start(struct governor *governor, const char *name,
         .input = claim->input_reserved,
         .output = claim->output_reserved,
     };
-    if (scope != NULL) {
-        scope->running++;
-        scope->started++;
-    }
+    if (scope == NULL)
+        return;
+    scope->running++;
+    scope->started++;
+    scope->reserved[QUOTA_REQUESTS]++;
+    scope->reserved[QUOTA_INPUT] += call->input;
+    scope->reserved[QUOTA_OUTPUT] += call->output;
 }
 
 /* An answer that its max_tokens cut short tells only that such answers are

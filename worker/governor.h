@@ -135,8 +135,11 @@ void governor_reported(struct governor *governor, const char *scope,
 struct governor_view {
     const char *scope;
     int64_t per_min[QUOTA_KINDS]; /* that we use; 0 no limit, -1 unknown */
-    int64_t level[QUOTA_KINDS];
+    int64_t level[QUOTA_KINDS]; /* that may be used, when last heard of */
     double brake; /* 1: none; less: somebody else uses the same quota */
+    /* Of this worker since it started. */
+    int64_t reserved[QUOTA_KINDS];
+    uint64_t refusals;
 };
 bool governor_get(const struct governor *governor, unsigned index,
     struct governor_view *view);

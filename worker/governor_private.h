@@ -52,6 +52,8 @@ struct scope {
     int64_t burst_told_ms; /* as shared by us; -1 never */
     int64_t burst_at_ms; /* when it changed */
     int64_t ramp_ms; /* to be reported; -1 no */
+    int64_t reserved[QUOTA_KINDS]; /* by this worker, ever */
+    uint64_t refusals; /* heard by this worker, ever */
     unsigned running;
     double brake;
     double guess; /* requests per minute without headers; 0 none */

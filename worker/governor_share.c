@@ -122,6 +122,7 @@ governor_refused(
 
     if (scope == NULL)
         return;
+    scope->refusals++;
     scope->empty = true;
     if (ramp)
         scope->ramp_ms = RAMP_MS;
@@ -421,5 +422,7 @@ governor_get(
     view->brake = scope->brake;
     memcpy(view->per_min, scope->per_min, sizeof(view->per_min));
     memcpy(view->level, scope->level, sizeof(view->level));
+    memcpy(view->reserved, scope->reserved, sizeof(view->reserved));
+    view->refusals = scope->refusals;
     return true;
 }

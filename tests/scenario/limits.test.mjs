@@ -51,6 +51,16 @@ describe('rate limits', () => {
       assert.ok(seen.refused <= 3, `${seen.refused} of ${seen.calls} refused`);
       assert.ok(seen.most <= 33, `${seen.most} within two seconds`);
       assert.ok(seen.seconds > 5 && seen.seconds < 30, `${seen.seconds} s`);
+      const reserved = await Promise.all(stack.workers.map(async (worker) => {
+        const text = await (await fetch(`${worker.url}/metrics`)).text();
+        const value = (name) => Number(new RegExp(`^longhaul_quota_${name}` +
+          '\\{pool="default",bucket="haiku-5-5"(?:,kind="requests")?\\} (\\S+)',
+        'm').exec(text)?.[1]);
+        assert.equal(value('per_minute'), 595); // 99 % of it
+        assert.ok(value('brake') <= 1 && value('brake') > 0);
+        return value('reserved_total') - value('refused_total');
+      }));
+      assert.equal(reserved[0] + reserved[1], 80);
       await stopAll();
     });
 

@@ -305,6 +305,32 @@ a_refusal_empties_the_buckets_and_makes_smaller_bursts(void **state)
 }
 
 static void
+what_was_reserved_and_refused_is_counted(void **state)
+{
+    struct governor *governor = governor_with(1000, 0, 0);
+    const struct governor_usage used = {GOVERNOR_USED, 90, 0, 70};
+    const struct queue_claim claim = {
+        .reserved = true, .input_reserved = 100, .output_reserved = 80};
+    struct governor_call call;
+    struct governor_view view;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        governor_start(governor, SCOPE, &call, &claim);
+        governor_end(governor, SCOPE, QUEUE, &call, "", &used);
+    }
+    governor_refused(governor, SCOPE, false, 10);
+    assert_true(governor_get(governor, 0, &view));
+    assert_string_equal(view.scope, SCOPE);
+    assert_int_equal(view.reserved[QUOTA_REQUESTS], 3);
+    assert_int_equal(view.reserved[QUOTA_INPUT], 300);
+    assert_int_equal(view.reserved[QUOTA_OUTPUT], 240);
+    assert_int_equal(view.refusals, 1);
+    assert_false(governor_get(governor, 1, &view));
+    governor_free(governor);
+}
+
+static void
 without_headers_the_limit_is_guessed_from_refusals(void **state)
 {
     struct governor *governor = governor_with(0, 0, 0);
@@ -425,6 +451,7 @@ main(void)
         cmocka_unit_test(a_foreign_user_of_the_quota_slows_us_down),
         cmocka_unit_test(
             a_refusal_empties_the_buckets_and_makes_smaller_bursts),
+        cmocka_unit_test(what_was_reserved_and_refused_is_counted),
         cmocka_unit_test(without_headers_the_limit_is_guessed_from_refusals),
         cmocka_unit_test(nonsense_in_headers_is_no_limit),
         cmocka_unit_test(more_left_than_the_limit_is_not_believed),
