@@ -27,6 +27,23 @@ static const char *const sql[WRITE_STATEMENTS] = {
     [WRITE_INSERT_TAG] = "INSERT OR REPLACE INTO job_tag (tag, id, row) "
                          "SELECT ?1, id, row FROM job "
                          "WHERE row = ?2 AND listed = 1",
+    [WRITE_TALLY] =
+        "INSERT INTO batch_tally SELECT batch, state, 1, input_tokens, "
+        "output_tokens, cache_read_tokens, cache_write_5m_tokens, "
+        "cache_write_1h_tokens, max(cost_usd_nanos, 0), "
+        "cost_usd_nanos < 0 AND input_tokens + output_tokens > 0 FROM job "
+        "WHERE row = ?1 AND batch IS NOT NULL AND listed = 1 "
+        "ON CONFLICT (batch, state) DO UPDATE SET "
+        "jobs = jobs + 1, "
+        "input_tokens = input_tokens + excluded.input_tokens, "
+        "output_tokens = output_tokens + excluded.output_tokens, "
+        "cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, "
+        "cache_write_5m_tokens = "
+        "cache_write_5m_tokens + excluded.cache_write_5m_tokens, "
+        "cache_write_1h_tokens = "
+        "cache_write_1h_tokens + excluded.cache_write_1h_tokens, "
+        "cost_usd_nanos = cost_usd_nanos + excluded.cost_usd_nanos, "
+        "unpriced = unpriced + excluded.unpriced",
     [WRITE_SUPERSEDE] = "UPDATE job SET listed = 0, dead = 0 "
                         "WHERE id = ?1 AND generation < ?2",
     [WRITE_GET_ROW] = "SELECT " SQLITE_ROW_COLUMNS
@@ -159,6 +176,20 @@ insert_tags(struct sqlite_writer *writer, const struct job_meta *meta,
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* The row counts in the numbers of its batch. */
+static int
+tally(struct sqlite_writer *writer, const struct job_meta *meta,
+    sqlite3_int64 row)
+{
+    if (meta->batch[0] == '\0')
+        return SQLITE_OK;
+    sqlite3_stmt *stmt = sqlite_writer_get(writer, WRITE_TALLY);
+    if (stmt == NULL)
+        return sqlite3_errcode(writer->db);
+    sqlite3_bind_int64(stmt, 1, row);
+    return run(writer, WRITE_TALLY);
+}
+
 /* Earlier generations are history now: not listed, no dead letters. */
 static int
 supersede(struct sqlite_writer *writer, const struct job_result *result)
@@ -219,6 +250,8 @@ commit_one(struct sqlite_writer *writer, struct store_work *work)
         return get_existing(writer, work);
     sqlite3_int64 row = sqlite3_last_insert_rowid(writer->db);
     rc = supersede(writer, work->result);
+    if (rc == SQLITE_OK)
+        rc = tally(writer, &work->result->meta, row);
     if (rc == SQLITE_OK)
         rc = insert_content(writer, work, row);
     if (rc == SQLITE_OK)

@@ -1,8 +1,8 @@
 -- Terminal jobs: one row a generation. The small columns are here, what can
 -- be large is in `content`, so that lists do not read past big pages.
 CREATE TABLE job (
-    -- Never used twice: the results of a batch are read by it.
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Results of a batch are read by it: greater than any row that is there.
+    row INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     generation INTEGER NOT NULL,
     state TEXT NOT NULL
@@ -94,9 +94,11 @@ CREATE TABLE batch_reject (
     lines BLOB NOT NULL            -- JSON objects, a line each
 );
 
--- What the rows of a batch come to, newest generations only: kept by the
--- triggers below in the transaction of the row, so that a look at the numbers
--- of a batch of 100,000 reads four rows.
+-- What the rows of a batch come to, newest generations only: kept in the
+-- transaction of the row, so that a look at the numbers of a batch of 100,000
+-- reads four rows. A row is added by whoever inserts it (a trigger would make
+-- every insert a third dearer, also of jobs without a batch) and taken off by
+-- the trigger below.
 CREATE TABLE batch_tally (
     batch TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -110,27 +112,6 @@ CREATE TABLE batch_tally (
     unpriced INTEGER NOT NULL,       -- without one, though tokens were used
     PRIMARY KEY (batch, state)
 ) WITHOUT ROWID;
-
-CREATE TRIGGER job_is_counted AFTER INSERT ON job
-WHEN new.batch IS NOT NULL AND new.listed = 1
-BEGIN
-    INSERT INTO batch_tally
-    VALUES (new.batch, new.state, 1, new.input_tokens, new.output_tokens,
-        new.cache_read_tokens, new.cache_write_5m_tokens,
-        new.cache_write_1h_tokens, max(new.cost_usd_nanos, 0),
-        new.cost_usd_nanos < 0 AND new.input_tokens + new.output_tokens > 0)
-    ON CONFLICT (batch, state) DO UPDATE SET
-        jobs = jobs + 1,
-        input_tokens = input_tokens + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens,
-        cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
-        cache_write_5m_tokens =
-            cache_write_5m_tokens + excluded.cache_write_5m_tokens,
-        cache_write_1h_tokens =
-            cache_write_1h_tokens + excluded.cache_write_1h_tokens,
-        cost_usd_nanos = cost_usd_nanos + excluded.cost_usd_nanos,
-        unpriced = unpriced + excluded.unpriced;
-END;
 
 -- A replay has taken its place. (Deleted rows count on.)
 CREATE TRIGGER job_is_superseded AFTER UPDATE OF listed ON job
