@@ -336,7 +336,7 @@ later_rows_are_behind_every_cursor(void **state)
     tally();
     cursor = reply.tally.last_row;
     for (unsigned i = 0; i < 3; i++) {
-        store_fixture_result(&result, i, JOB_SUCCEEDED);
+        store_fixture_result(&result, 20 + i, JOB_SUCCEEDED);
         store_fixture_commit(&fixture, fixture.store, &result, "a", "");
         job_result_clear(&result);
     }
