@@ -211,6 +211,19 @@ learn_output(struct habit *habit, const struct governor_call *call,
         ((double)usage->output_tokens - habit->output);
 }
 
+/* What lies behind the last mark of caching is always paid for. */
+static void
+learn_cached(struct scope *scope, const struct prompt_mix *mix,
+    const struct governor_usage *usage, double all)
+{
+    double before = all * mix->cached_ppm / 1e6;
+    double paid = before - (double)usage->cached_tokens;
+
+    if (before >= 1)
+        scope->cached_share += MEAN_WEIGHT *
+            ((paid > 0 ? paid / before : 0) - scope->cached_share);
+}
+
 static void
 learn(struct scope *scope, const char *mix_text,
     const struct governor_usage *usage)
@@ -221,9 +234,7 @@ learn(struct scope *scope, const char *mix_text,
     if (all <= 0 || prompt_mix_decode(slice_of(mix_text), &mix) != 0)
         return;
     prompt_rates_learn(&scope->rates, &mix, all);
-    if (mix.cached)
-        scope->cached_share += MEAN_WEIGHT *
-            ((double)usage->input_tokens / all - scope->cached_share);
+    learn_cached(scope, &mix, usage, all);
 }
 
 void

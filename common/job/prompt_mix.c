@@ -10,8 +10,38 @@
 #define RATE_MIN 0.02
 #define RATE_MAX 4.0
 
+/* Text has a blank, a quote or an escape within this many bytes. */
+#define RUN_BYTES 512
+#define CACHED_ALL 1000000
+
+static bool
+is_run(struct slice text)
+{
+    return text.len == RUN_BYTES && memchr(text.data, ' ', text.len) == NULL &&
+        memchr(text.data, '"', text.len) == NULL &&
+        memchr(text.data, '\\', text.len) == NULL;
+}
+
+/* Beginnings of words; a word that was begun before is not counted. */
+static uint64_t
+count_words(struct slice text)
+{
+    uint64_t words = 0;
+    bool before = true;
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        bool is_letter =
+            (unsigned)((c | 0x20) - 'a') < 26U || (unsigned)(c - '0') < 10U;
+
+        words += is_letter & !before;
+        before = is_letter;
+    }
+    return words;
+}
+
 static void
-count_bytes(struct prompt_mix *mix, struct slice text)
+count_block(struct prompt_mix *mix, struct slice text)
 {
     uint64_t follow = 0;
     uint64_t lead_two = 0;
@@ -24,12 +54,26 @@ count_bytes(struct prompt_mix *mix, struct slice text)
         lead_two += (c & 0xE0) == 0xC0;
         lead_more += c >= 0xE0;
     }
-    mix->count[PROMPT_ASCII] += text.len - follow - lead_two - lead_more;
+    if (!is_run(text)) {
+        mix->count[PROMPT_ASCII] += text.len - follow - lead_two - lead_more;
+        mix->words += count_words(text);
+    }
     mix->count[PROMPT_TWO] += 2 * lead_two;
     /* What is left of the following bytes belongs to the longer ones; a
      * character that lies in two pieces makes it one byte wrong. */
     mix->count[PROMPT_MORE] +=
         lead_more + (follow > lead_two ? follow - lead_two : 0);
+}
+
+static void
+count_bytes(struct prompt_mix *mix, struct slice text)
+{
+    while (text.len > 0) {
+        size_t len = text.len < RUN_BYTES ? text.len : RUN_BYTES;
+
+        count_block(mix, slice_make(text.data, len));
+        text = slice_make(text.data + len, text.len - len);
+    }
 }
 
 static void
@@ -47,43 +91,83 @@ count_escapes(struct prompt_mix *mix, struct slice text)
         }
     }
     mix->count[PROMPT_ESCAPES] += found;
-    mix->count[PROMPT_ASCII] -= found * ESCAPE_LENGTH;
+    found *= ESCAPE_LENGTH;
+    mix->count[PROMPT_ASCII] -=
+        found < mix->count[PROMPT_ASCII] ? found : mix->count[PROMPT_ASCII];
+}
+
+static void
+count_text(struct prompt_mix *mix, struct slice text)
+{
+    count_bytes(mix, text);
+    count_escapes(mix, text);
+}
+
+static double
+about(const struct prompt_mix *mix)
+{
+    const struct prompt_rates rates = prompt_rates_guess(1);
+
+    return prompt_rates_apply(&rates, mix);
 }
 
 void
 prompt_mix_feed(struct prompt_mix *mix, struct slice text)
 {
-    static const char cached[] = "\"cache_control\"";
+    static const char mark[] = "\"cache_control\"";
+    double all;
 
-    if (text.len == 0)
-        return;
-    count_bytes(mix, text);
-    count_escapes(mix, text);
-    if (!mix->cached)
-        mix->cached =
-            memmem(text.data, text.len, cached, strlen(cached)) != NULL;
+    for (;;) {
+        const char *at = text.len == 0
+            ? NULL
+            : memmem(text.data, text.len, mark, strlen(mark));
+        size_t len;
+
+        if (at == NULL)
+            break;
+        len = (size_t)(at - text.data) + strlen(mark);
+        count_text(mix, slice_make(text.data, len));
+        mix->cached_tokens = about(mix);
+        text = slice_make(text.data + len, text.len - len);
+    }
+    count_text(mix, text);
+    all = about(mix);
+    if (mix->cached_tokens > 0)
+        mix->cached_ppm =
+            1 + (unsigned)((CACHED_ALL - 1) * mix->cached_tokens / all);
+}
+
+uint64_t
+prompt_mix_least_tokens(const struct prompt_mix *mix)
+{
+    return mix->words / 2 + mix->count[PROMPT_TWO] / 32 +
+        mix->count[PROMPT_MORE] / 24 + mix->count[PROMPT_ESCAPES] / 8;
 }
 
 void
 prompt_mix_encode(const struct prompt_mix *mix, char out[PROMPT_MIX_SIZE])
 {
     (void)snprintf(out, PROMPT_MIX_SIZE,
-        "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d",
+        "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u",
         mix->count[PROMPT_ASCII], mix->count[PROMPT_ESCAPES],
-        mix->count[PROMPT_TWO], mix->count[PROMPT_MORE], mix->cached ? 1 : 0);
+        mix->count[PROMPT_TWO], mix->count[PROMPT_MORE], mix->cached_ppm);
 }
 
 int
 prompt_mix_decode(struct slice text, struct prompt_mix *mix)
 {
+    uint64_t ppm;
+
     memset(mix, 0, sizeof(*mix));
     for (size_t i = 0; i < PROMPT_KINDS; i++) {
         if (text_parse_u64(
                 slice_split(&text, ' '), INT64_MAX, &mix->count[i]) != 0)
             return -1;
     }
-    mix->cached = slice_equal_text(text, "1");
-    return mix->cached || slice_equal_text(text, "0") ? 0 : -1;
+    if (text_parse_u64(text, CACHED_ALL, &ppm) != 0)
+        return -1;
+    mix->cached_ppm = (unsigned)ppm;
+    return 0;
 }
 
 struct prompt_rates

@@ -22,16 +22,32 @@ enum prompt_kind {
     PROMPT_KINDS
 };
 
+/* A zeroed one has seen nothing. */
 struct prompt_mix {
     uint64_t count[PROMPT_KINDS];
-    bool cached; /* cache_control is there */
+    /* Millionths of the text that lie before the last cache_control, and are
+     * read from the cache when they were sent before; 0: there is none. */
+    unsigned cached_ppm;
+    uint64_t words; /* of Latin letters and digits; not encoded */
+    double cached_tokens; /* about, before the last cache_control */
 };
 
-/* The next bytes of the JSON text, wherever it was cut. Six letters of an
- * escape that lie in two pieces count as letters. */
+/*
+ * The next bytes of the JSON text, wherever it was cut. Six letters of an
+ * escape that lie in two pieces count as letters. Long runs without a blank
+ * or a quote are not text but images and documents in base64: their ASCII
+ * bytes are not counted.
+ */
 void prompt_mix_feed(struct prompt_mix *mix, struct slice text);
 
-/* "ascii escapes two more cached", as a job carries it. */
+/*
+ * A number of tokens that this text has for certain, whatever the tokenizer:
+ * half of its words, as no token is longer than a word, and very little for
+ * characters of other scripts.
+ */
+uint64_t prompt_mix_least_tokens(const struct prompt_mix *mix);
+
+/* "ascii escapes two more cached_ppm", as a job carries it. */
 #define PROMPT_MIX_SIZE 96
 void prompt_mix_encode(const struct prompt_mix *mix, char out[PROMPT_MIX_SIZE]);
 int prompt_mix_decode(struct slice text, struct prompt_mix *mix) MUST_CHECK;

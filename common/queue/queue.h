@@ -153,7 +153,7 @@ struct queue_claim {
 struct queue_quota {
     const char *scope; /* "POOL/BUCKET" */
     struct prompt_rates rates; /* of the model */
-    double cached_share; /* of the input, when caching was asked for */
+    double cached_share; /* paid for of the input before the last mark */
     int64_t output_each; /* what such a job produces */
     int64_t wait_ms; /* set before the callback: when to ask again, because
                         the next job found no room; else 0 */

@@ -7,8 +7,8 @@
 --   5 '1' if this consumer has been known before, 6 inline bytes after which
 --   to stop, 7 the turn of the consumer (see recover), 8 scope of the quota
 --   or '', 9 to 12 input tokens per ASCII byte, escape, and byte of a
---   character of two and of more bytes, 13 share of the input that is paid
---   for when the request asks for caching, 14 output tokens of one job
+--   character of two and of more bytes, 13 share that is paid for of
+--   the input before the last mark of caching, 14 output tokens of one job
 -- Answer: {status, quota, {id, kind, generation, version, fence, started_ms,
 --   meta, body, ms to the deadline}, ...}; of one that was claimed before, in this
 --   generation, or is refused, also attempts, takeovers, strikes, suspect,
@@ -86,12 +86,12 @@ end
 -- What the job will use, as far as its text tells.
 local function need_of(meta)
   local ascii, escapes, two, more, cached =
-    string.match(meta, '"tx":"(%d+) (%d+) (%d+) (%d+) (%d)"')
+    string.match(meta, '"tx":"(%d+) (%d+) (%d+) (%d+) (%d+)"')
   local most = tonumber(string.match(meta, '"mt":(%d+)') or 0)
   local output = tonumber(ARGV[14])
   local input = (ascii or 0) * ARGV[9] + (escapes or 0) * ARGV[10] +
     (two or 0) * ARGV[11] + (more or 0) * ARGV[12]
-  if cached == '1' then input = input * ARGV[13] end
+  input = input * (1 - (cached or 0) / 1000000 * (1 - ARGV[13]))
   return { r = 1, i = math.ceil(input), o = most > 0 and most < output and
     most or output }
 end

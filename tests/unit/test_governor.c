@@ -250,7 +250,8 @@ cached_input_is_not_reserved(void **state)
     (void)state;
     for (unsigned i = 0; i < 200; i++) {
         governor_start(governor, SCOPE, &call, &claim);
-        governor_end(governor, SCOPE, QUEUE, &call, "4000 0 0 0 1", &used);
+        governor_end(
+            governor, SCOPE, QUEUE, &call, "4000 0 0 0 1000000", &used);
     }
     governor_quota(governor, SCOPE, QUEUE, &quota);
     assert_in_range((int)(quota.cached_share * 1000), 90, 120);
