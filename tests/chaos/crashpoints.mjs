@@ -94,9 +94,10 @@ class Sweep {
       for (let i = 0; i < 4; i++) await load.one({ model: 'mock-ok' });
       await full;
     } else if (script === 'hold') {
-      await at.mode({ outage: true, status: 529 });
-      for (let i = 0; i < 40; i++) await load.one({ model: 'mock-ok' });
-      await sleep(4000);
+      // One refusal with a time to wait is enough, however few calls start.
+      await at.mode({ error_rate: 1, status: 429, retry_after: 1 });
+      for (let i = 0; i < 4; i++) await load.one({ model: 'mock-ok' });
+      await sleep(2000);
       await this.injector.calm();
     } else if (script === 'unstage') await this.abandon();
     else if (script === 'batch_drop') await this.abandonUpload();

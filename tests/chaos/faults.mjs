@@ -193,7 +193,8 @@ export class Injector {
     await this.calm();
   }
   calm() {
-    return this.at.mode({ outage: false, error_rate: 0, latency_ms: 0 });
+    return this.at.mode({ outage: false, error_rate: 0, latency_ms: 0,
+      retry_after: 0 });
   }
   async rolling({ who }) {
     const program = this.at.programs.get(who);
