@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { redisClient } from './lib/redis-client.mjs';
+import { shim } from './lib/faults.mjs';
 import { startStack, stopAll, until } from './lib/index.mjs';
 
 const P = 'lh:{0}:';
@@ -80,5 +81,34 @@ describe('one job, several places and lives', () => {
       const job = await until(() => stack.job(id));
       assert.equal(job.status, 'queued');
       assert.equal(job.generation, 1);
+    });
+
+  // Each replay writes down its deadline by the status API's clock.
+  test('a replay by a clock that was set back lives as long as others',
+    async () => {
+      const clock = shim();
+      await stack.status.stop();
+      stack.status = await stack.start('longhaul-status', clock.env);
+      await stack.startWorker();
+      const id = await stack.submit('mock-400', { longhaul: { expires_in: 600 } });
+      const replay = async (generation) => {
+        const { status, text } = await stack.call('POST',
+          `/v1/dead-letters/${id}/replay?generation=${generation - 1}`);
+        assert.equal(status, 202, text);
+        const job = await until(async () => {
+          const now = await stack.job(id);
+          return now.generation === generation && now.finished_at ? now : null;
+        });
+        assert.equal(job.status, 'failed', `of generation ${generation}`);
+        return job;
+      };
+      await stack.wait(id);
+      clock.set('clock_ms', -3_600_000);
+      const back = await replay(1);
+      assert.ok(Date.parse(back.expires_at) < Date.parse(back.created_at),
+        'its deadline is before its beginning');
+      await replay(2);
+      clock.set('clock_ms', 0);
+      await replay(3);
     });
 });
