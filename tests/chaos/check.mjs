@@ -151,7 +151,8 @@ const requestsOf = group(requests, (l) => l.job);
 function interruptions() {
   const isWorker = (name) => /^worker/.test(name ?? '');
   const list = [];
-  const lapse = (worker, from, to, thaw) => list.push((r) => r.worker === worker
+  const add = (became) => list.push(Object.assign(became, { lapse: true }));
+  const lapse = (worker, from, to, thaw) => add((r) => r.worker === worker
     && ((r.t <= to + 100 && r.safe >= from)
       || (thaw !== undefined && r.t >= thaw - 50 && r.t <= thaw + 250)));
   for (const e of events) {
@@ -166,7 +167,7 @@ function interruptions() {
     if (e.event === 'stopped_at' && isWorker(e.name)) {
       lapse(e.name, e.began, e.began, e.job ? undefined : e.t);
       if (e.job) {
-        list.push((r) => r.worker === e.name && r.job !== e.job
+        add((r) => r.worker === e.name && r.job !== e.job
           && r.t >= e.t - 50 && r.t <= e.t + 250);
       }
     }
@@ -185,6 +186,7 @@ function interruptions() {
   return list;
 }
 const broke = interruptions();
+const lapses = broke.filter((became) => became.lapse);
 const cuts = group(proxy.filter((l) => (l.event === 'cut'
   || l.event === 'reply_cut') && l.job), (l) => l.job);
 const claudeDeaths = events.filter((e) => e.event === 'kill'
@@ -273,6 +275,19 @@ claim(2, 'results that changed', [...group(client.filter((l) => l.event === 'res
 
 // --- 3: calls ----------------------------------------------------------------
 
+/**
+ * Each further call is shown in its job as one whose outcome nobody knows. Only
+ * this cannot be: a worker that lost its lease without dying saves its answer
+ * when it goes on, and that row never changes again; what others have called for
+ * by then, or it sends on waking up, is not in it.
+ */
+function behindItsBack(id, list) {
+  const sent = requestsOf.get(id) ?? [];
+  const first = list.find((call) => call.outcome === 'ok');
+  return first && lapses.some((became) => sent.some(became))
+    ? list.filter((call) => call !== first && call.t0 >= first.t0).length : 0;
+}
+
 let extraCalls = 0;
 let chargedCalls = 0;
 const tooMany = [];
@@ -283,12 +298,8 @@ for (const [id, list] of callsByJob) {
   const charges = chargesOf(id);
   chargedCalls += charges;
   if (extra > 0) extraCalls += extra;
-  // Each is shown in the job as a call whose outcome nobody knows, but for what
-  // a worker sent that woke up when the job was no longer its own, and what a
-  // worker knew and had not written down when it died.
   const counted = (rowsOf.get(id) ?? []).reduce((sum, row) =>
-    sum + row.unknown_calls, 0) + broke.filter((became) =>
-    (requestsOf.get(id) ?? []).some(became)).length;
+    sum + row.unknown_calls, 0) + behindItsBack(id, list);
   if (extra > counted && !erased.has(id)) {
     uncounted.push({ id, extra, counted, outcomes: list.map((c) => c.outcome)
       .join(' ') });
