@@ -14,6 +14,7 @@
 #include "common/service/service.h"
 #include "common/store/store.h"
 #include "worker/claude.h"
+#include "worker/gauges.h"
 #include "worker/lease.h"
 
 /* A claim younger than this cannot have been taken over: that needs a whole
@@ -350,6 +351,7 @@ cut_call(struct flight *flight)
     claude_call_cancel(flight->call);
     flight->call = NULL;
     flight_end_quota(flight, GOVERNOR_UNKNOWN, NULL);
+    gauges_cut(flight->worker, flight->result.model);
     flight->error.calls++;
     flight->error.unknown_calls++;
     flight->result.unknown_calls++;

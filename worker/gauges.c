@@ -88,6 +88,14 @@ gauges_call(
         metrics_add(metrics, &unknown_calls, labels, 1);
 }
 
+void
+gauges_cut(struct worker *worker, const char *model)
+{
+    const char *label = model_label(worker, model);
+
+    metrics_add(worker->service->metrics, &unknown_calls, &label, 1);
+}
+
 static void
 add_tokens(struct metrics *metrics, const char *model, const char *kind,
     uint64_t count)

@@ -10,6 +10,8 @@ struct worker;
 /* A call ended: counters and times by model and class. */
 void gauges_call(
     struct worker *worker, const char *model, const struct claude_reply *reply);
+/* A call was cut off by us: nobody knows whether Claude worked. */
+void gauges_cut(struct worker *worker, const char *model);
 /* A row was committed. */
 void gauges_finished(struct worker *worker, const struct job_result *result);
 /* Takeovers that this worker carried out. */

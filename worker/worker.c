@@ -24,9 +24,6 @@
 #include "worker/upkeep.h"
 #include "worker/upstream.h"
 
-/* A job that is handed back at the end needs a moment to be written. */
-#define HAND_BACK_MARGIN_MS 1500
-
 /* --- small things ---------------------------------------------------- */
 
 static void
@@ -128,10 +125,7 @@ on_drain(void *arg)
 {
     struct worker *worker = arg;
     int64_t grace_ms = worker->service->config->grace_ms;
-    int64_t margin_ms =
-        grace_ms / 2 < HAND_BACK_MARGIN_MS ? grace_ms / 2 : HAND_BACK_MARGIN_MS;
-    int64_t wait_ms = grace_ms - margin_ms;
-    struct timeval wait = {wait_ms / 1000, (wait_ms % 1000) * 1000};
+    const struct timeval wait = {grace_ms / 1000, (grace_ms % 1000) * 1000};
 
     worker->draining = true;
     claimer_stop(worker->claimer);

@@ -213,9 +213,9 @@ service_drain(struct service *service)
         return;
     service->draining = true;
     log_info("draining", LOG_INT("grace_ms", service->config->grace_ms));
-    struct timeval grace = {service->config->grace_ms / 1000,
-        (service->config->grace_ms % 1000) * 1000};
-    evtimer_add(state->grace, &grace);
+    int64_t most_ms = service->config->grace_ms + SERVICE_HAND_BACK_MS;
+    const struct timeval most = {most_ms / 1000, (most_ms % 1000) * 1000};
+    evtimer_add(state->grace, &most);
     service_hold(service);
     if (service->http != NULL) {
         service_hold(service);

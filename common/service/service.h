@@ -116,9 +116,11 @@ void service_on_drain(
  */
 void service_on_end(
     struct service *service, void (*on_end)(void *arg), void *arg);
+/* After the grace: for what it was too short for, to be handed back. */
+#define SERVICE_HAND_BACK_MS 1500
 /*
  * Draining waits for what is held (and for HTTP requests in flight), at most
- * config->grace_ms. Each hold has its release.
+ * config->grace_ms and then SERVICE_HAND_BACK_MS. Each hold has its release.
  */
 void service_hold(struct service *service);
 void service_release(struct service *service);

@@ -104,6 +104,8 @@ describe('deploys', { concurrency: 4 }, () => {
   test('a grace shorter than the calls: handed back at once, exit 0',
     async (t) => withStack({ workers: 2, workerEnv: { LONGHAUL_GRACE: '2s' } },
       async (stack) => {
+        // Who knows no limits yet starts few calls.
+        await assertOnce(stack, await submitAll(stack, 20, 'mock-slow-50ms'));
         const ids = await submitAll(stack, 6, 'mock-slow-4s');
         await called(stack, ids);
         const owners = await Promise.all(ids.map((id) =>
@@ -117,6 +119,7 @@ describe('deploys', { concurrency: 4 }, () => {
         const took = Date.now() - began;
         assert.deepEqual(await end, { code: 0, signal: null });
         t.diagnostic(`${mine.length} jobs elsewhere ${took} ms after SIGTERM`);
+        assert.ok(took >= 2000, `not before the grace is over: ${took} ms`);
         assert.ok(took < 3000, `${took} ms`);
         for (const job of await stack.waitAll(ids)) {
           assert.equal(job.status, 'succeeded');
