@@ -153,6 +153,7 @@ struct sqlite_writer {
     char *path;
     struct sqlite_lock lock;
     int64_t lock_wait_ms; /* SQLITE_BUSY_MS */
+    bool lock_missed; /* it was not had the last time */
     bool full; /* the last transaction found no room on the disk */
     int wal_pages; /* in the write-ahead log after the last commit */
     int copied_pages; /* of them, by the last checkpoint */

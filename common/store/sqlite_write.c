@@ -420,7 +420,12 @@ void
 sqlite_writer_run(void *arg, struct store_work **group, size_t count)
 {
     struct sqlite_writer *writer = arg;
-    if (sqlite_lock_take(&writer->lock, writer->lock_wait_ms) != 0) {
+    /* Whoever keeps it that long is not about to give it back: what comes
+     * next is told at once, so that answers are parked. */
+    int64_t wait_ms =
+        writer->lock_missed ? RESTART_WAIT_MS : writer->lock_wait_ms;
+    writer->lock_missed = sqlite_lock_take(&writer->lock, wait_ms) != 0;
+    if (writer->lock_missed) {
         log_warn("store_lock_busy", LOG_INT("waiting", count));
         answer_all(group, count, STORE_BUSY);
         return;

@@ -9,14 +9,19 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { bin, sleep, startProcess, stopAll, tmpdir, until }
   from './lib/index.mjs';
-import { assertDrained, assertOnce, called, calls, noSmallDisk, P,
+import { assertDrained, assertOnce, called, calls, noSmallDisk, ownerOf, P,
   redisDo, rows, shim, smallDisk, submitAll, withStack } from './lib/faults.mjs';
 
 const pathOf = (stack) => stack.env.LONGHAUL_STORE_URL.slice('sqlite:'.length);
+const workerOf = (stack, pid) => stack.workers.find((w) => w.pid === pid);
 const EIO = 5;
 const ENOSPC = 28;
 
-/** Holds a lock of the store until the returned function is called. */
+/** How long a frozen process keeps the store's lock; two leases at least. */
+const LOCK_SECONDS = Number(process.env.LOCK_SECONDS ?? 20);
+
+/** Holds a lock of the store until the returned function is called; that has
+ * the holder as `child`. */
 async function hold(how, path) {
   const words = how === 'flock' ? ['flock', [`${path}.lock`, '-c',
     'echo held; read x']] : ['python3', ['-c', `
@@ -30,7 +35,7 @@ sys.stdin.readline()`, path]];
     child.stdout.once('data', resolve);
     child.once('exit', () => reject(new Error(`${how} was not had`)));
   });
-  return () => child.stdin.end('\n');
+  return Object.assign(() => child.stdin.end('\n'), { child });
 }
 
 const inTrouble = (worker, times = 1) => until(() =>
@@ -82,6 +87,42 @@ describe('the result store', { concurrency: 9 }, () => {
           heal: () => release() });
       }));
   }
+
+  test(`a frozen process keeps its lock for ${LOCK_SECONDS} s`, (t) => withStack(
+    { workers: 2 }, async (stack) => {
+      const paid = await submitAll(stack, 8, 'mock-slow-2s');
+      await called(stack, paid);
+      const release = await hold('flock', pathOf(stack));
+      release.child.kill('SIGSTOP');
+      const began = Date.now();
+      for (const id of paid) {
+        await until(() => redisDo(stack.redis, 'EXISTS', `${P}parked:${id}`),
+          { what: 'a parked answer', timeoutMs: 15_000 });
+      }
+      const took = Date.now() - began;
+      t.diagnostic(`${paid.length} answers parked ${took} ms after the lock `
+        + 'was taken');
+      assert.ok(took < 10_000, 'none waits for the lock a second time');
+      for (const worker of stack.workers) await inTrouble(worker);
+      const waiting = await submitAll(stack, 8, 'mock-ok');
+      await sleep(began + LOCK_SECONDS * 1000 - Date.now());
+      assert.equal(release.child.signalCode, null, 'it still holds it');
+      assert.equal((await rows(stack)).size, 0);
+      for (const id of waiting) {
+        assert.equal(calls(stack).get(id), undefined, 'nothing is claimed');
+      }
+      // What was parked survives its worker, too.
+      const gone = workerOf(stack, await ownerOf(stack.redis, paid[0]));
+      await gone.kill();
+      release.child.kill('SIGCONT');
+      release();
+      await assertOnce(stack, [...paid, ...waiting], 30_000);
+      await assertDrained(stack.redis);
+      const found = await rows(stack);
+      for (const id of [...paid, ...waiting]) {
+        assert.deepEqual(found.get(id), [{ generation: 0, state: 'succeeded' }]);
+      }
+    }));
 
   test('a full disk, as the system call tells it', async () => {
     const lies = shim();
