@@ -128,9 +128,14 @@ on_shown(void *arg, enum queue_status status, const struct queue_stats *stats)
 static void
 show(struct pause_call *pause)
 {
-    log_info(pause->pause ? "paused_by_hand" : "resumed_by_hand",
-        LOG_TEXT(pause->of_pool ? "pool" : "lane", pause->name),
-        LOG_TEXT("tenant", call_actor(&pause->call)));
+    const char *what = pause->of_pool ? "pool" : "lane";
+    const char *who = call_actor(&pause->call);
+    if (pause->pause)
+        log_info("paused_by_hand", LOG_TEXT(what, pause->name),
+            LOG_TEXT("tenant", who));
+    else
+        log_info("resumed_by_hand", LOG_TEXT(what, pause->name),
+            LOG_TEXT("tenant", who));
     numbers_refresh(pause->call.status->numbers);
     if (queue_stats_get(queue_of(pause), on_shown, pause) != 0)
         give_up(pause);
