@@ -167,6 +167,17 @@ refuse_grown(struct submit *submit)
     return true;
 }
 
+static bool
+refuse_long(struct submit *submit)
+{
+    char text[SUBMIT_META_TEXT];
+    if (!submit_meta_too_long(submit->owner->service,
+            body_writer_mix(submit->writer), &submit->meta, text))
+        return false;
+    submit_reply_error(submit, 400, "too_long", text, 0);
+    return true;
+}
+
 void
 submit_on_end(struct http_request *req)
 {
@@ -183,8 +194,8 @@ submit_on_end(struct http_request *req)
         return;
     }
     submit_meta_request(submit->owner->service, &submit->reader.info,
-        clock_wall_ms(), &submit->meta);
-    if (refuse_grown(submit))
+        body_writer_mix(submit->writer), clock_wall_ms(), &submit->meta);
+    if (refuse_grown(submit) || refuse_long(submit))
         return;
     submit->body_complete = true;
     body_writer_finish(submit->writer, &submit->meta);

@@ -1,10 +1,13 @@
 #include "submitter/submit_meta.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/service/config.h"
 #include "common/service/models.h"
 #include "common/service/service.h"
+#include "submitter/routing.h"
 
 /* --- headers --- */
 
@@ -121,15 +124,58 @@ take_fallbacks(const struct service *service, const struct job_options *options,
             slice_of(bucket));
 }
 
+static void
+take_model(
+    const struct service *service, const char *model, struct job_meta *meta)
+{
+    text_copy(meta->model, sizeof(meta->model), slice_of(model));
+    text_copy(meta->bucket, sizeof(meta->bucket),
+        slice_of(models_bucket(service->models, meta->model)));
+}
+
+static void
+take_route(const struct service *service, const struct prompt_mix *mix,
+    struct job_meta *meta)
+{
+    const struct model_info *info = models_find(service->models, meta->model);
+    const struct prompt_rates rates = prompt_rates_guess(
+        info != NULL && info->token_factor > 0 ? info->token_factor : 1);
+    const char *to =
+        routing_model(service->config, meta, prompt_rates_apply(&rates, mix));
+
+    if (to == NULL)
+        return;
+    text_copy(meta->model_requested, sizeof(meta->model_requested),
+        slice_of(meta->model));
+    take_model(service, to, meta);
+}
+
+bool
+submit_meta_too_long(const struct service *service,
+    const struct prompt_mix *mix, const struct job_meta *meta,
+    char text[SUBMIT_META_TEXT])
+{
+    const struct model_info *info = models_find(service->models, meta->model);
+    uint64_t least = prompt_mix_least_tokens(mix);
+
+    if (info == NULL || info->context_tokens == 0 || meta->beta != NULL ||
+        least <= info->context_tokens)
+        return false;
+    snprintf(text, SUBMIT_META_TEXT,
+        "The prompt is too long: it has at least %" PRIu64
+        " tokens, and %s takes %" PRIu64 ".",
+        least, meta->model, info->context_tokens);
+    return true;
+}
+
 void
 submit_meta_request(const struct service *service,
-    const struct request_info *info, int64_t created_ms, struct job_meta *meta)
+    const struct request_info *info, const struct prompt_mix *mix,
+    int64_t created_ms, struct job_meta *meta)
 {
     const struct job_options *options = &info->options;
     struct buffer recipe = {0};
-    text_copy(meta->model, sizeof(meta->model), slice_of(info->model));
-    text_copy(meta->bucket, sizeof(meta->bucket),
-        slice_of(models_bucket(service->models, meta->model)));
+    take_model(service, info->model, meta);
     meta->lane = options->lane;
     meta->created_ms = created_ms;
     meta->expires_ms = meta->created_ms + options->expires_in_ms;
@@ -142,6 +188,7 @@ submit_meta_request(const struct service *service,
     meta->recipe = buffer_take(&recipe);
     meta->tag_count = options->tag_count;
     memcpy(meta->tags, options->tags, sizeof(meta->tags));
+    take_route(service, mix, meta);
     take_fallbacks(service, options, meta);
 }
 
@@ -150,7 +197,8 @@ submit_meta_upstream_bytes(const struct service *service,
     const struct request_info *info, const struct job_meta *meta)
 {
     bool stream = meta->max_tokens >= service->config->stream_above_tokens;
-    uint64_t most = request_apply_length(&info->recipe, NULL, stream);
+    const char *model = meta->model_requested[0] != '\0' ? meta->model : NULL;
+    uint64_t most = request_apply_length(&info->recipe, model, stream);
     for (unsigned i = 0; i < meta->fallback_count; i++) {
         uint64_t bytes =
             request_apply_length(&info->recipe, meta->fallbacks[i], stream);

@@ -20,11 +20,23 @@ struct service;
 const char *submit_meta_head(
     const struct http_head *head, struct job_meta *meta) MUST_CHECK;
 
-/* What the request is (info of a reader that has finished) and the defaults
- * of the installation: everything but tenant, headers and the stored form.
- * created_ms: wall clock; the deadline counts from it. */
+/* What the request is (info of a reader that has finished, mix of its text)
+ * and the defaults and routes of the installation: everything but tenant,
+ * headers and the stored form. created_ms: wall clock; the deadline counts
+ * from it. */
 void submit_meta_request(const struct service *service,
-    const struct request_info *info, int64_t created_ms, struct job_meta *meta);
+    const struct request_info *info, const struct prompt_mix *mix,
+    int64_t created_ms, struct job_meta *meta);
+
+/*
+ * Whether the prompt is certainly too long for its model (a guess does not
+ * count, and with a beta it is not ours to say): true with a sentence for the
+ * client in text.
+ */
+#define SUBMIT_META_TEXT 300
+bool submit_meta_too_long(const struct service *service,
+    const struct prompt_mix *mix, const struct job_meta *meta,
+    char text[SUBMIT_META_TEXT]) MUST_CHECK;
 
 /* How many bytes Claude would get, at most: a fallback's name may be longer
  * than the first model's. */

@@ -330,8 +330,12 @@ judge_request(struct upload *upload, char *text)
     wrong = upload_is_claude(upload) ? judge_params(&work->request.info) : NULL;
     if (wrong != NULL)
         return wrong;
-    submit_meta_request(service, &work->request.info, upload->batch.created_ms,
+    submit_meta_request(service, &work->request.info,
+        body_writer_mix(work->writer), upload->batch.created_ms,
         &work->item->meta);
+    if (submit_meta_too_long(
+            service, body_writer_mix(work->writer), &work->item->meta, text))
+        return text;
     uint64_t bytes = submit_meta_upstream_bytes(
         service, &work->request.info, &work->item->meta);
     if (limit < SUBMIT_UPSTREAM_MAX)

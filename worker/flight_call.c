@@ -144,7 +144,8 @@ flight_call(struct flight *flight)
     const char *model =
         flight->fallback > 0 && flight->fallback <= meta->fallback_count
         ? meta->fallbacks[flight->fallback - 1]
-        : NULL;
+        : meta->model_requested[0] != '\0' ? meta->model
+                                           : NULL;
     bool stream =
         meta->max_tokens >= worker->service->config->stream_above_tokens &&
         meta->max_tokens > 0;

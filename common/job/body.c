@@ -198,6 +198,12 @@ body_writer_feed(struct body_writer *writer, struct slice raw)
         store(writer, raw);
 }
 
+const struct prompt_mix *
+body_writer_mix(const struct body_writer *writer)
+{
+    return &writer->mix;
+}
+
 void
 body_writer_finish(struct body_writer *writer, struct job_meta *meta)
 {

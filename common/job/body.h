@@ -33,6 +33,9 @@ void body_writer_feed(struct body_writer *writer, struct slice raw);
  * body_bytes, stored_bytes, sha256, mix). */
 void body_writer_finish(struct body_writer *writer, struct job_meta *meta);
 
+/* Of what was fed so far; lives as long as the writer. */
+const struct prompt_mix *body_writer_mix(const struct body_writer *writer);
+
 struct body_reader;
 
 enum body_fault {

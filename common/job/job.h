@@ -49,6 +49,7 @@ enum job_codec { JOB_CODEC_RAW, JOB_CODEC_ZSTD };
 /* Fixed at submit; never changes during the life of a generation. */
 struct job_meta {
     char model[JOB_MODEL_MAX + 1];
+    char model_requested[JOB_MODEL_MAX + 1]; /* before it was routed, or "" */
     char bucket[JOB_BUCKET_MAX + 1];
     char tenant[JOB_TENANT_MAX + 1]; /* "default" without keys */
     enum job_lane lane;

@@ -17,6 +17,7 @@
 
 static const struct job_json_field fields[] = {
     TEXT("m", model),
+    TEXT("mr", model_requested),
     TEXT("b", bucket),
     TEXT("t", tenant),
     FIELD("c", I64, created_ms, MS_MAX),

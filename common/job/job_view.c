@@ -83,7 +83,8 @@ put_what(const struct job_view *view, struct buffer *out)
     bool answered = result != NULL && result->model[0] != '\0';
     put_text(out, "lane", job_lane_name(meta->lane));
     put_text(out, "model", answered ? result->model : meta->model);
-    put_text(out, "model_requested", meta->model);
+    put_text(out, "model_requested",
+        meta->model_requested[0] != '\0' ? meta->model_requested : meta->model);
     put_tags(out, meta);
     put_text(out, "tenant", meta->tenant);
     if (meta->batch[0] == '\0')

@@ -181,32 +181,56 @@ put_defaults(struct loader *loader, const struct config_place *place)
     }
 }
 
+/* The place of a [pool NAME] or [route NAME]; -1: *wanted says what the name
+ * should be, NULL: it is another section. */
+static int
+find_section(struct loader *loader, struct slice name,
+    struct config_place *place, bool *is_new, const char **wanted)
+{
+    struct config *config = &loader->loaded->config;
+    struct slice word = slice_split(&name, ' ');
+    *wanted = NULL;
+    name = slice_trim(name);
+    if (slice_equal_text(word, "pool")) {
+        struct config_pool *pool =
+            config_pool_section(config, name, is_new, wanted);
+        if (pool != NULL)
+            *place = config_place_of_pool(pool);
+        return pool != NULL ? 0 : -1;
+    }
+    if (slice_equal_text(word, "route")) {
+        struct config_route *route =
+            config_route_section(config, name, is_new, wanted);
+        if (route != NULL)
+            *place = config_place_of_route(route);
+        return route != NULL ? 0 : -1;
+    }
+    return -1;
+}
+
 /* Where the settings of a section go; -1 with the error told. */
 static int
 find_place(
     struct loader *loader, const char *section, struct config_place *place)
 {
-    struct slice rest = slice_of(section);
     const char *wanted = NULL;
     bool is_new = false;
-    if (rest.len == 0 || slice_equal_text(rest, "longhaul")) {
+    if (section[0] == '\0' || strcmp(section, "longhaul") == 0) {
         *place = own_place(loader);
         return 0;
     }
-    if (!slice_equal_text(slice_split(&rest, ' '), "pool")) {
+    int found =
+        find_section(loader, slice_of(section), place, &is_new, &wanted);
+    if (found != 0 && wanted == NULL)
         buffer_printf(loader->errors,
-            "%s:%u: unknown section [%s]; there is [pool NAME]\n", loader->path,
-            loader->line, section);
-        return -1;
-    }
-    struct config_pool *pool = config_pool_section(
-        &loader->loaded->config, slice_trim(rest), &is_new, &wanted);
-    if (pool == NULL) {
+            "%s:%u: unknown section [%s]; there are [pool NAME] and [route "
+            "NAME]\n",
+            loader->path, loader->line, section);
+    else if (found != 0)
         buffer_printf(loader->errors, "%s:%u: [%s]: wanted is %s\n",
             loader->path, loader->line, section, wanted);
+    if (found != 0)
         return -1;
-    }
-    *place = config_place_of_pool(pool);
     if (is_new)
         put_defaults(loader, place);
     return 0;
@@ -436,6 +460,7 @@ config_load(const char *path, int *argc, char **argv, struct buffer *errors)
     load_flags(&loader, argc, argv);
     check_together(&loader);
     config_pools_complete(&loader.loaded->config);
+    config_routes_check(&loader.loaded->config, loader.loaded->path, errors);
     if (errors->len == before)
         return &loader.loaded->config;
     config_free(&loader.loaded->config);
@@ -450,6 +475,7 @@ config_free(struct config *config)
     void *memory = config;
     struct config_loaded *loaded = memory;
     config_pools_free(config);
+    config_routes_free(config);
     for (const struct config_option *option = config_options;
          option->name != NULL; option++) {
         if (!config_kind_is_text(option->kind))

@@ -35,6 +35,18 @@ struct config_pool {
 #define CONFIG_POOL_DEFAULT "default"
 #define CONFIG_POOL_NAME_MAX 40
 
+/* A [route NAME] section: jobs that fit all that is set go to another model. */
+struct config_route {
+    char *name;
+    char *to; /* the model; NULL: none was set, which is an error */
+    char *from; /* models or buckets, separated by blanks; NULL: any */
+    char *lanes; /* NULL: any */
+    char *tags; /* one of them; NULL: any or none */
+    uint64_t min_prompt_tokens; /* about, as estimated from the text */
+    uint64_t max_prompt_tokens;
+};
+#define CONFIG_ROUTES_MAX 32
+
 struct config {
     /* upstream */
     char *api_key; /* the key's text; never shown */
@@ -45,6 +57,8 @@ struct config {
     char *job_header; /* name of a header that carries the job id, or NULL */
     size_t pool_count; /* at least one */
     struct config_pool *pools[CONFIG_POOLS_MAX];
+    size_t route_count;
+    struct config_route *routes[CONFIG_ROUTES_MAX]; /* the first that fits */
     /* stores */
     char *redis_url;
     char *redis_password_file;
@@ -109,5 +123,6 @@ void config_help(const char *program, struct buffer *out);
 /* The option tables as the Markdown of docs/configuration.md. */
 void config_document(struct buffer *out);
 void config_document_pools(struct buffer *out);
+void config_document_routes(struct buffer *out);
 
 #endif

@@ -2,8 +2,9 @@
 #define LH_SERVICE_CONFIG_OPTIONS_H
 
 /*
- * config_options: the one table of settings, and the one of a [pool NAME]
- * section's, for config.c (reading), config_show.c (showing) and nobody else.
+ * config_options: the one table of settings, and those of the sections [pool
+ * NAME] and [route NAME], for config.c (reading), config_show.c (showing) and
+ * nobody else.
  */
 
 #include "common/service/config.h"
@@ -22,7 +23,7 @@ struct config_option {
     const char *name; /* in the file; the flag has - for _ */
     const char *env; /* NULL: has neither variable nor flag */
     enum config_kind kind;
-    size_t offset; /* in struct config, or config_pool */
+    size_t offset; /* in struct config, config_pool or config_route */
     const char *fallback; /* as it would be written; NULL: unset */
     uint64_t min; /* of numbers */
     uint64_t max;
@@ -36,6 +37,8 @@ extern const struct config_option config_options[];
 #define CONFIG_OPTIONS_MAX 64
 extern const struct config_option config_pool_options[];
 #define CONFIG_POOL_OPTIONS_MAX 16
+extern const struct config_option config_route_options[];
+#define CONFIG_ROUTE_OPTIONS_MAX 8
 
 enum config_origin {
     CONFIG_ORIGIN_DEFAULT,
@@ -59,6 +62,13 @@ struct config_pool_loaded {
     unsigned line[CONFIG_POOL_OPTIONS_MAX];
 };
 
+/* A route as it is really allocated. */
+struct config_route_loaded {
+    struct config_route route; /* first: callers hold a pointer to it */
+    enum config_origin origin[CONFIG_ROUTE_OPTIONS_MAX];
+    unsigned line[CONFIG_ROUTE_OPTIONS_MAX];
+};
+
 /* Where values go: a struct with its table, and what is noted of each. */
 struct config_place {
     void *base;
@@ -75,6 +85,16 @@ struct config_pool *config_pool_section(struct config *config,
 /* After everything was read: the pool that the other settings make. */
 void config_pools_complete(struct config *config);
 void config_pools_free(struct config *config);
+/* The same of routes. */
+struct config_place config_place_of_route(struct config_route *route);
+struct config_route *config_route_section(struct config *config,
+    struct slice name, bool *is_new, const char **wanted);
+/* Tells of routes that lead nowhere. */
+void config_routes_check(
+    const struct config *config, const char *path, struct buffer *errors);
+void config_routes_free(struct config *config);
+/* The name of a section: NULL when fine, else what is wanted. */
+const char *config_check_section_name(struct slice name);
 const char *config_check_web_url(struct slice value);
 
 /* "--redis-url" for "redis_url"; "" for a secret. */

@@ -8,6 +8,7 @@
 #define NO_LIMIT UINT64_C(1000000000000000)
 #define WORDS_MAX 64
 #define VERSION_MAX 40
+#define WANTED_NAME "a name of letters, digits, - and _, at most 40"
 
 /* --- the table ------------------------------------------------------------ */
 
@@ -110,21 +111,26 @@ pool_new(struct config *config, struct slice name)
     return &loaded->pool;
 }
 
-/* The name becomes a part of Redis's keys, of labels and of paths. */
-static const char *
-check_name(struct slice name)
+const char *
+config_check_section_name(struct slice name)
 {
-    static const char *const wanted =
-        "pool and a name of letters, digits, - and _, at most 40";
-
     if (name.len == 0 || name.len > CONFIG_POOL_NAME_MAX)
-        return wanted;
+        return WANTED_NAME;
     for (size_t i = 0; i < name.len; i++) {
         char c = name.data[i];
         if (c != '-' && c != '_' && (c < '0' || c > '9') &&
             (c < 'A' || c > 'Z') && (c < 'a' || c > 'z'))
-            return wanted;
+            return WANTED_NAME;
     }
+    return NULL;
+}
+
+/* The name becomes a part of Redis's keys, of labels and of paths. */
+static const char *
+check_name(struct slice name)
+{
+    if (config_check_section_name(name) != NULL)
+        return "pool and " WANTED_NAME;
     if (slice_equal_text(name, CONFIG_POOL_DEFAULT))
         return "another name: the settings outside of sections are the pool "
                "default";

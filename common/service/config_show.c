@@ -167,6 +167,28 @@ show_pools(const struct config_loaded *loaded, bool origin, bool json,
     buffer_append_text(out, json ? "}" : "");
 }
 
+static void
+show_routes(const struct config_loaded *loaded, bool origin, bool json,
+    struct buffer *out)
+{
+    const struct config *config = &loaded->config;
+    buffer_append_text(out, json ? ",\"routes\":{" : "");
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_place place =
+            config_place_of_route(config->routes[i]);
+        const struct shown shown = {place.base, place.options, place.origin,
+            place.line, loaded->path, origin};
+        buffer_printf(out, json ? "%s\"%s\":{" : "%s[route %s]\n",
+            !json       ? "\n"
+                : i > 0 ? ","
+                        : "",
+            config->routes[i]->name);
+        show_all(&shown, json, out);
+        buffer_append_text(out, json ? "}" : "");
+    }
+    buffer_append_text(out, json ? "}" : "");
+}
+
 void
 config_show(
     const struct config *config, bool origin, bool json, struct buffer *out)
@@ -178,6 +200,7 @@ config_show(
     buffer_append_text(out, json ? "{" : "");
     show_all(&shown, json, out);
     show_pools(loaded, origin, json, out);
+    show_routes(loaded, origin, json, out);
     buffer_append_text(out, json ? "}\n" : "");
 }
 
@@ -240,16 +263,28 @@ config_document(struct buffer *out)
     }
 }
 
-void
-config_document_pools(struct buffer *out)
+static void
+document_section(const struct config_option *options, struct buffer *out)
 {
     buffer_append_text(out,
         "| setting | default | meaning |\n"
         "|---|---|---|\n");
-    for (const struct config_option *option = config_pool_options;
-         option->name != NULL; option++)
+    for (const struct config_option *option = options; option->name != NULL;
+         option++)
         buffer_printf(out, "| `%s` | %s%s%s | %s |\n", option->name,
             option->fallback != NULL ? "`" : "",
             option->fallback != NULL ? option->fallback : "unset",
             option->fallback != NULL ? "`" : "", option->help);
+}
+
+void
+config_document_pools(struct buffer *out)
+{
+    document_section(config_pool_options, out);
+}
+
+void
+config_document_routes(struct buffer *out)
+{
+    document_section(config_route_options, out);
 }

@@ -5,6 +5,7 @@
 // LIMITS=name,name runs some of the cases, LIMITS_AT_ONCE (3) how many run at
 // the same time: nearly all of it is waiting.
 
+import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startFakeClaude, startStack, until } from '../scenario/lib/index.mjs';
 import { scale } from './lib.mjs';
@@ -129,7 +130,8 @@ async function startLonghaul(it) {
 
 /** So many at a time, each with the SDK's own retries. */
 async function startSdk(it) {
-  const { default: Anthropic } = await import('@anthropic-ai/sdk');
+  const { Anthropic } = createRequire(new URL('../scenario/package.json',
+    import.meta.url))('@anthropic-ai/sdk');
   const claude = await startFakeClaude({ args: fakeArgs(it) });
   const sdk = new Anthropic({ baseURL: claude.url, apiKey: 'sk-ant-bench' });
   const random = chance(1);

@@ -4,9 +4,11 @@
 // here the bounds are wide.
 
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startStack, stopAll } from './lib/index.mjs';
+import { startStack, stopAll, tmpdir } from './lib/index.mjs';
 
 const MODEL = 'claude-haiku-5-5';
 const SENTENCE = 'The quick printer jams whenever the invoice is long. ';
@@ -37,6 +39,51 @@ function witness(stack, amount, ms = 2000) {
     used: good.reduce((sum, line) => sum + amount(line), 0),
     seconds: (good.at(-1).t_ms - good[0].t_ms) / 1000 };
 }
+
+describe('admission', () => {
+  after(stopAll);
+
+  test('a route sends small jobs to another model, and says so', async () => {
+    const conf = join(tmpdir(), 'longhaul.conf');
+    writeFileSync(conf, '[route small]\nto = claude-haiku-5-5\n' +
+      'from = sonnet-5-5\nmax_prompt_tokens = 500\ntags = cheap\n');
+    const stack = await startStack({ env: { LONGHAUL_CONFIG: conf } });
+    const submit = (text, tags) => stack.submit('claude-sonnet-5-5',
+      { text, longhaul: { tags } });
+    const ids = [await submit('Short.', ['cheap']), await submit('Short.', []),
+      await submit(SENTENCE.repeat(100), ['cheap'])];
+    const jobs = await stack.waitAll(ids);
+    assert.deepEqual(jobs.map((job) => job.model), ['claude-haiku-5-5',
+      'claude-sonnet-5-5', 'claude-sonnet-5-5']);
+    assert.deepEqual(new Set(jobs.map((job) => job.model_requested)),
+      new Set(['claude-sonnet-5-5']));
+    const asked = Object.fromEntries(stack.claude.ends().map(
+      (line) => [line.job, line.model]));
+    assert.deepEqual(ids.map((id) => asked[id]), jobs.map((job) => job.model));
+    const result = (await stack.result(ids[0])).json;
+    assert.equal(result.model, 'claude-haiku-5-5');
+    await stopAll();
+  });
+
+  test('a prompt that is certainly too long is refused at once', async () => {
+    const stack = await startStack();
+    const body = (model, text) => ({ model, max_tokens: 10,
+      messages: [{ role: 'user', content: text }] });
+    const long = 'so it is '.repeat(140_000); // at least 210,000 tokens
+    const refused = await stack.post(body('claude-haiku-4-5', long));
+    assert.equal(refused.status, 400);
+    assert.equal(refused.json.error.type, 'invalid_request_error');
+    assert.match(refused.json.error.message,
+      /^The prompt is too long: it has at least 2\d{5} tokens, and claude-haiku-4-5 takes 200000\.$/);
+    // More may fit into another model; and with a beta it is Claude's to say.
+    assert.equal((await stack.post(body('claude-haiku-5-5', long))).status, 202);
+    assert.equal((await stack.post(body('claude-haiku-4-5', long),
+      { 'anthropic-beta': 'context-1m-2025-08-07' })).status, 202);
+    const image = 'iVBORw0KGgoA'.repeat(400_000);
+    assert.equal((await stack.post(body('claude-haiku-4-5', image))).status, 202);
+    await stopAll();
+  });
+});
 
 describe('rate limits', () => {
   let stack;

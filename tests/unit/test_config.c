@@ -450,6 +450,42 @@ errors_in_sections_are_told_by_line(void **state)
 }
 
 static void
+sections_are_routes_in_their_order(void **state)
+{
+    static const char sections[] = "[route small]\n"
+                                   "to = claude-haiku-5-5\n"
+                                   "max_prompt_tokens = 2000\n"
+                                   "[route rest]\n"
+                                   "to = claude-sonnet-5-5\n"
+                                   "lanes = bulk standard\n";
+    (void)state;
+    write_file(path, sections);
+    struct config *config = loads(path, "program");
+    assert_int_equal(config->route_count, 2);
+    assert_string_equal(config->routes[0]->name, "small");
+    assert_int_equal(config->routes[0]->max_prompt_tokens, 2000);
+    assert_null(config->routes[0]->lanes);
+    assert_string_equal(config->routes[1]->lanes, "bulk standard");
+    struct buffer out = {0};
+    config_show(config, true, false, &out);
+    assert_non_null(strstr(out.data, "\n[route small]\n"));
+    buffer_clear(&out);
+    config_show(config, false, true, &out);
+    assert_non_null(strstr(out.data, "\"routes\":{\"small\":{\"to\":"));
+    buffer_clear(&out);
+    config_free(config);
+    write_file(path,
+        "[route a]\nlanes = fast\n[route b]\n"
+        "to = x\nmin_prompt_tokens = 9\nmax_prompt_tokens = 8\n"
+        "[route c/d]\nto = x\n[route e]\ntoo = x\n");
+    refuses(path, "program", "test.conf:2: lanes");
+    refuses(path, "program", "[route a]: to is missing");
+    refuses(path, "program", "[route b]: max_prompt_tokens is less");
+    refuses(path, "program", "[route c/d]: wanted is a name of letters");
+    refuses(path, "program", "test.conf:10: unknown setting too");
+}
+
+static void
 pools_are_shown_with_where_they_come_from(void **state)
 {
     struct buffer out = {0};
@@ -485,6 +521,7 @@ main(void)
         TEST(refuses_lines_that_are_too_long),
         TEST(takes_secrets_out_of_the_environment),
         TEST(shows_values_and_where_they_come_from),
+        TEST(sections_are_routes_in_their_order),
         TEST(the_settings_make_the_pool_default),
         TEST(sections_are_pools_and_replace_an_unset_default),
         TEST(a_simulation_has_no_pool_of_a_section),

@@ -90,6 +90,9 @@ settings_are_documented_as_the_table_has_them(void **state)
     config_document_pools(&wanted);
     check_block("docs/configuration.md", "pool settings", &wanted);
     buffer_clear(&wanted);
+    config_document_routes(&wanted);
+    check_block("docs/configuration.md", "route settings", &wanted);
+    buffer_clear(&wanted);
 }
 
 static void
