@@ -34,6 +34,8 @@ kind_text(const char *kind)
         return "is not called, its circuit breaker is open";
     if (strcmp(kind, "limited") == 0)
         return "is rate limited";
+    if (strcmp(kind, "overloaded") == 0)
+        return "is overloaded";
     return "is paused";
 }
 
@@ -173,7 +175,7 @@ put_cause(const struct job_meta *meta, const struct queue_stats *stats,
     const struct outlook outlook = look_around(meta, stats);
     const struct queue_hold *lane = find_lane_hold(meta, stats);
     bool held = outlook.count > 0 && !outlook.is_free;
-    if (outlook.count == 0 && meta->fallback_bucket[0] == '\0')
+    if (outlook.count == 0 && meta->fallback_count == 0)
         buffer_printf(out, "no pool serves the model %s", meta->model);
     else if (held && (lane == NULL || outlook.hold->scope[0] == 'p'))
         reason_hold_text(outlook.hold, out);

@@ -102,26 +102,37 @@ submit_meta_head(const struct http_head *head, struct job_meta *meta)
 /* --- what the request says --- */
 
 static void
+add_fallback(
+    const struct service *service, struct job_meta *meta, struct slice model)
+{
+    char name[JOB_MODEL_MAX + 1];
+
+    text_copy(name, sizeof(name), model);
+    job_meta_add_fallback(meta, model, models_bucket(service->models, name));
+}
+
+static void
 take_fallbacks(const struct service *service, const struct job_options *options,
     struct job_meta *meta)
 {
     struct slice rest = slice_of(service->config->fallback_models);
+    bool limits = options->has_fallback_on
+        ? options->fallback_on_limit
+        : service->config->fallback_on != NULL;
+    size_t len;
+
     for (unsigned i = 0; i < options->fallback_count; i++)
-        text_copy(meta->fallbacks[meta->fallback_count++],
-            sizeof(meta->fallbacks[0]), slice_of(options->fallback_models[i]));
-    while (options->fallback_count == 0 && rest.len > 0 &&
-        meta->fallback_count < JOB_FALLBACKS_MAX) {
+        add_fallback(service, meta, slice_of(options->fallback_models[i]));
+    while (options->fallback_count == 0 && rest.len > 0) {
         struct slice word = slice_split(&rest, ' ');
-        if (word.len > 0 && !slice_equal_text(word, meta->model))
-            text_copy(meta->fallbacks[meta->fallback_count++],
-                sizeof(meta->fallbacks[0]), word);
+        if (word.len > 0)
+            add_fallback(service, meta, word);
     }
-    if (meta->fallback_count == 0)
-        return;
-    const char *bucket = models_bucket(service->models, meta->fallbacks[0]);
-    if (strcmp(bucket, meta->bucket) != 0)
-        text_copy(meta->fallback_bucket, sizeof(meta->fallback_bucket),
-            slice_of(bucket));
+    len = strlen(meta->fallback_chain);
+    if (limits && len > 0) {
+        meta->fallback_chain[len] = JOB_CHAIN_LIMITS;
+        meta->fallback_chain[len + 1] = '\0';
+    }
 }
 
 static void

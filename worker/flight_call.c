@@ -289,8 +289,10 @@ update_holds(struct flight *flight, const struct outcome *outcome)
         hold(worker, flight->bucket->pool->hold_scope, "paused", for_ms,
             outcome->info->text);
     } else {
-        hold(worker, flight->bucket->hold_scope, "limited", for_ms,
-            outcome->info->text);
+        hold(worker, flight->bucket->hold_scope,
+            outcome->class_id == OUTCOME_CLASS_OVERLOADED ? "overloaded"
+                                                          : "limited",
+            for_ms, outcome->info->text);
     }
 }
 

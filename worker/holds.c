@@ -124,7 +124,8 @@ holds_gate(const struct holds *holds, const char *scope, int64_t now_ms)
     if (hold == NULL)
         return HOLDS_OPEN;
     if (hold->until_ms > now_ms)
-        return is_breaker ? HOLDS_BROKEN : HOLDS_SHUT;
+        return is_breaker || is_kind(holds, scope, "overloaded") ? HOLDS_BROKEN
+                                                                 : HOLDS_SHUT;
     return is_breaker || holds_is_paused(holds, scope) ? HOLDS_PROBE
                                                        : HOLDS_OPEN;
 }

@@ -7,8 +7,8 @@
  * one a probe? Pure; `now_ms` is monotonic.
  *
  * Scopes: "pool:POOL", "bucket:POOL/BUCKET", "lane:LANE". Kinds: "open", the
- * bucket's breaker; "limited", until a time that Claude gave; "paused",
- * trouble of the account; "stopped", by hand.
+ * bucket's breaker; "limited" and "overloaded", until a time that Claude gave;
+ * "paused", trouble of the account; "stopped", by hand.
  */
 
 #include <stdbool.h>

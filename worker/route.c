@@ -132,10 +132,22 @@ look_around(const struct route_question *question, struct slice name,
 
 /* Whether the next model of the chain may be looked at. */
 static bool
-goes_on(const struct survey *survey)
+goes_on(const struct survey *survey, bool around_limits)
 {
+    if (around_limits)
+        return survey->open == 0;
     return survey->open == 0 && survey->limited == 0 &&
         (survey->broken > 0 || survey->served == 0);
+}
+
+/* Cuts the mark of a chain that gets around limits. */
+static bool
+cut_limits_mark(struct slice *chain)
+{
+    if (chain->len == 0 || chain->data[chain->len - 1] != JOB_CHAIN_LIMITS)
+        return false;
+    chain->len--;
+    return true;
 }
 
 void
@@ -143,6 +155,7 @@ route_choose(const struct route_question *question, struct route *route)
 {
     struct slice rest = slice_of(question->queue_name);
     struct slice lane = slice_split(&rest, ':');
+    bool around_limits = cut_limits_mark(&rest);
 
     memset(route, 0, sizeof(*route));
     route->answer = ROUTE_STOP;
@@ -156,7 +169,7 @@ route_choose(const struct route_question *question, struct route *route)
             return;
         if (survey.open > 0)
             route->answer = ROUTE_WAIT;
-        if (!goes_on(&survey))
+        if (!goes_on(&survey, around_limits))
             return;
         route->fallback++;
     }

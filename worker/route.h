@@ -8,8 +8,9 @@
  * Of the pools that serve the model and are not held, the one with the most
  * room left, by weight. A pool or bucket that was shut and may open again is
  * tried by one job before that. Only when every pool that could serve the
- * model is known to be broken (not: limited, not: paused) does a fallback
- * model get its turn, in the order the job gave.
+ * model is known to be broken or overloaded (not: limited, not: paused) does a
+ * fallback model get its turn, in the order the job gave; in a chain that ends
+ * with '+' also when all are limited.
  */
 
 #include "worker/holds.h"

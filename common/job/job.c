@@ -96,11 +96,42 @@ job_meta_copy(struct job_meta *to, const struct job_meta *from)
     to->custom_id = dup_or_null(from->custom_id);
 }
 
+static bool
+chain_has(const struct job_meta *meta, const char *bucket)
+{
+    struct slice rest = slice_of(meta->fallback_chain);
+
+    if (strcmp(meta->bucket, bucket) == 0)
+        return true;
+    while (rest.len > 0) {
+        if (slice_equal_text(slice_split(&rest, '>'), bucket))
+            return true;
+    }
+    return false;
+}
+
+void
+job_meta_add_fallback(
+    struct job_meta *meta, struct slice model, const char *bucket)
+{
+    char *chain = meta->fallback_chain;
+    size_t len = strlen(chain);
+
+    if (meta->fallback_count == JOB_FALLBACKS_MAX || chain_has(meta, bucket))
+        return;
+    (void)text_copy(meta->fallbacks[meta->fallback_count++],
+        sizeof(meta->fallbacks[0]), model);
+    if (len > 0)
+        chain[len++] = '>';
+    (void)text_copy(
+        chain + len, sizeof(meta->fallback_chain) - len, slice_of(bucket));
+}
+
 void
 job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1])
 {
     const char *const parts[] = {job_lane_name(meta->lane), ":", meta->bucket,
-        meta->fallback_bucket[0] != '\0' ? ">" : "", meta->fallback_bucket};
+        meta->fallback_chain[0] != '\0' ? ">" : "", meta->fallback_chain};
     char *to = out;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         size_t len = strlen(parts[i]);

@@ -22,8 +22,12 @@
 #define JOB_TAG_MAX 64
 #define JOB_FALLBACKS_MAX 4
 #define JOB_BUCKET_MAX 64
-/* "lane:bucket" or "lane:bucket>fallback bucket" */
-#define JOB_QUEUE_MAX (16 + 2 * JOB_BUCKET_MAX)
+/* "b>c>d", or "b>c>d+": see fallback_chain */
+#define JOB_CHAIN_MAX (JOB_FALLBACKS_MAX * (JOB_BUCKET_MAX + 1))
+/* "lane:bucket" or "lane:bucket>fallback chain" */
+#define JOB_QUEUE_MAX (16 + JOB_BUCKET_MAX + 1 + JOB_CHAIN_MAX)
+/* Ends a chain that is also for rate limits. */
+#define JOB_CHAIN_LIMITS '+'
 
 enum job_state {
     JOB_QUEUED,
@@ -68,7 +72,9 @@ struct job_meta {
     char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
     unsigned fallback_count;
     char fallbacks[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
-    char fallback_bucket[JOB_BUCKET_MAX + 1]; /* of fallbacks[0], or "" */
+    /* The bucket of each, "" if there are none; none twice, and not the
+     * model's own: they would share its limits and its breaker. */
+    char fallback_chain[JOB_CHAIN_MAX + 1];
     enum job_codec codec;
     uint64_t body_bytes; /* the client's bytes */
     uint64_t stored_bytes; /* after the codec */
@@ -85,6 +91,10 @@ void job_meta_copy(struct job_meta *to, const struct job_meta *from);
 void job_meta_encode(const struct job_meta *meta, struct buffer *out);
 /* Defensive: what Redis holds is not trusted. meta is cleared on -1. */
 int job_meta_decode(struct slice json, struct job_meta *meta) MUST_CHECK;
+/* fallbacks and fallback_chain: `model` is asked after those before it. No
+ * effect when there is no room, or a model of the bucket is there already. */
+void job_meta_add_fallback(
+    struct job_meta *meta, struct slice model, const char *bucket);
 /* The name of its queue: "standard:opus-5-5" or "bulk:opus-5-5>haiku-5-5". */
 void job_meta_queue(const struct job_meta *meta, char out[JOB_QUEUE_MAX + 1]);
 

@@ -31,7 +31,7 @@ static const struct job_json_field fields[] = {
     FIELD("be", OWNED, beta, HEADER_MAX),
     FIELD("ik", OWNED, idempotency_key, HEADER_MAX),
     FIELD("r", OWNED, recipe, HEADER_MAX),
-    TEXT("fq", fallback_bucket),
+    TEXT("fq", fallback_chain),
     FIELD("bb", U64, body_bytes, BYTES_MAX),
     FIELD("sb", U64, stored_bytes, BYTES_MAX),
     FIELD("p", UINT, parts, 4096),

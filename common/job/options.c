@@ -9,7 +9,7 @@ typedef int option_reader(
     const char *name, const json_t *value, struct job_options *o, char *error);
 
 static option_reader read_lane, read_tags, read_expires_in, read_max_attempts,
-    read_timeout, read_fallbacks, read_custom_id;
+    read_timeout, read_fallbacks, read_fallback_on, read_custom_id;
 
 static const struct options_row rows[] = {
     {"lane", "text",
@@ -25,8 +25,11 @@ static const struct options_row rows[] = {
         "default 8"},
     {"timeout", "duration", "of one call to Claude; 1s to 3600s, default 600s"},
     {"fallback_models", "list of text",
-        "at most 4 models to ask when the first one's circuit is open; "
-        "default none"},
+        "at most 4 models to ask, in this order, while the first one's "
+        "breaker is open or it is overloaded; default none"},
+    {"fallback_on", "list of text",
+        "rate_limit: also while Claude refuses the first one for its rate "
+        "limit; default none"},
     {"custom_id", "text",
         "in a line of a bulk upload: what the client calls the row; 1 to 64 "
         "letters, digits, _ and -; default none"},
@@ -36,7 +39,7 @@ static const struct options_row rows[] = {
 
 static option_reader *const readers[ROWS] = {read_lane, read_tags,
     read_expires_in, read_max_attempts, read_timeout, read_fallbacks,
-    read_custom_id};
+    read_fallback_on, read_custom_id};
 
 const struct options_row *
 options_table(void)
@@ -210,6 +213,23 @@ read_fallbacks(
     return 0;
 }
 
+static int
+read_fallback_on(
+    const char *name, const json_t *value, struct job_options *o, char *error)
+{
+    size_t count = json_array_size(value);
+    const json_t *first = json_array_get(value, 0);
+
+    if (!json_is_array(value) || count > 1 ||
+        (count == 1 &&
+            (!json_is_string(first) ||
+                !slice_equal_text(text_of(first), "rate_limit"))))
+        return refuse(error, name, "[] or [\"rate_limit\"]");
+    o->has_fallback_on = true;
+    o->fallback_on_limit = count == 1;
+    return 0;
+}
+
 bool
 job_custom_id_is_valid(struct slice text)
 {
@@ -256,8 +276,8 @@ refuse_unknown(const char *name, char *error)
     else
         (void)snprintf(error, OPTIONS_ERROR_SIZE,
             "longhaul.%s: there is no such option; there are lane, tags, "
-            "expires_in, max_attempts, timeout, fallback_models and "
-            "custom_id",
+            "expires_in, max_attempts, timeout, fallback_models, "
+            "fallback_on and custom_id",
             shown);
 }
 

@@ -40,6 +40,8 @@ struct job_options {
     unsigned fallback_count;
     char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
     char fallback_models[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
+    bool has_fallback_on;
+    bool fallback_on_limit; /* it names rate_limit */
     char custom_id[JOB_CUSTOM_ID_MAX + 1]; /* or "" */
 };
 

@@ -80,6 +80,7 @@ struct config {
     uint64_t worker_memory_bytes; /* of requests in hand */
     char *model;
     char *fallback_models; /* space-separated, NULL: none */
+    char *fallback_on; /* "rate_limit", NULL: outage and overload only */
     uint64_t limit_rpm;
     uint64_t limit_itpm;
     uint64_t limit_otpm;

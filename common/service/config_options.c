@@ -86,6 +86,12 @@ check_models(struct slice value)
 }
 
 static const char *
+check_fallback_on(struct slice value)
+{
+    return slice_equal_text(value, "rate_limit") ? NULL : "rate_limit";
+}
+
+static const char *
 check_header_name(struct slice value)
 {
     for (size_t i = 0; i < value.len; i++) {
@@ -201,6 +207,10 @@ const struct config_option config_options[] = {
     TEXT_OPTION("fallback_models", "LONGHAUL_FALLBACK_MODELS",
         fallback_models, NULL, check_models,
         "for jobs that name no fallback_models, separated by blanks"),
+    TEXT_OPTION("fallback_on", "LONGHAUL_FALLBACK_ON", fallback_on, NULL,
+        check_fallback_on,
+        "rate_limit: fallback models are also asked while Claude refuses the "
+        "first one for its rate limit; for jobs without fallback_on"),
     NUMBER_OPTION("limit_rpm", "LONGHAUL_LIMIT_RPM", COUNT, limit_rpm,
         "0", 0, NO_LIMIT,
         "requests per minute and model bucket; 0: learnt from the answers"),

@@ -62,6 +62,17 @@ local function wake(queue)
   end
 end
 
+-- A chain of fallbacks makes a queue of its own; beyond so many a new one
+-- makes none.
+local function queue_for(name)
+  local base = string.match(name, '^([^>]*)>')
+  if base and call('SISMEMBER', P .. 'queues', name) == 0 and
+      call('SCARD', P .. 'queues') >= 512 then
+    return base
+  end
+  return name
+end
+
 -- The fields that decide about a job, or nil when it is not in flight.
 local function load(id)
   local f = call('HMGET', P .. 'job:' .. id, 'st', 'gen', 'ver', 'q', 'dl',

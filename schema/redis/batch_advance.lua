@@ -85,8 +85,10 @@ local function promote(id, made)
     call('HSET', key, 'str', 'c', 'ent', ent)
     lines.closing = true
   else
+    queue = queue_for(queue)
     local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
-    call('HSET', key, 'str', 'n', 'ent', ent, 'seq', number_in(queue))
+    call('HSET', key, 'str', 'n', 'ent', ent, 'q', queue, 'seq',
+      number_in(queue))
     index_deadline(id, f[3], made)
   end
   call('ZADD', P .. 'ids', '0', id)

@@ -132,15 +132,21 @@ local function line_of(queue)
   local line = lines[queue]
   if not line then
     local n = call('MGET', P .. 'seq:' .. queue, P .. 'head:' .. queue)
+    -- Chains of fallbacks make queues; beyond so many a new one makes none.
+    local base = not n[1] and string.match(queue, '^([^>]*)>')
+    if base and call('SCARD', P .. 'queues') >= 512 then
+      return line_of(base)
+    end
     line = { tonumber(n[1] or 0), tonumber(n[2] or 0) }
     if line[1] == 0 then call('SADD', P .. 'queues', queue) end
     lines[queue] = line
   end
-  return line
+  return line, queue
 end
 
 local function add(id, queue, meta, body, size, parts, ttl, idem)
-  local line = line_of(queue)
+  local line
+  line, queue = line_of(queue)
   local dl = string.format('%d', now + tonumber(ttl))
   local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
   line[1] = line[1] + 1

@@ -18,7 +18,7 @@
 -- Cut before: the letter stays. Cut after: the job is queued and the letter
 -- is gone, so that sent twice, or sent by two people, it happens once and
 -- the other gets ABSENT.
-local id, gen, ver, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, gen, ver, queue = ARGV[1], ARGV[2], ARGV[3], queue_for(ARGV[4])
 local size, parts = tonumber(ARGV[7]), tonumber(ARGV[8])
 local at = call('HGET', P .. 'deadidx', id)
 

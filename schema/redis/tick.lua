@@ -65,16 +65,16 @@ end
 
 call('UNLINK', tombs(2))
 
--- A rate limit passes with its time, and so does what was stopped by hand
--- for a while. An open breaker or a paused pool stays until a probe has
--- succeeded and lifts it.
-
+-- A rate limit passes with its time, and so does an overload and what was
+-- stopped by hand for a while. An open breaker or a paused pool stays until a
+-- probe has succeeded and lifts it.
+local passing = { limited = true, overloaded = true, stopped = true }
 local holds = call('HGETALL', P .. 'hold')
 local kept = {}
 for i = 1, #holds, 2 do
   local kind, till = string.match(holds[i + 1], '^([^|]*)|(%d+)|')
   till = tonumber(till or 0)
-  if (kind == 'limited' or kind == 'stopped') and till > 0 and till <= now then
+  if passing[kind] and till > 0 and till <= now then
     call('HDEL', P .. 'hold', holds[i])
   else
     kept[#kept + 1] = holds[i]

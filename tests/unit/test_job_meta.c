@@ -34,7 +34,7 @@ full_meta(void)
     strcpy(meta.tags[0], "quote \" and \\");
     strcpy(meta.tags[1], "n\xe1\xbb\x81n");
     strcpy(meta.fallbacks[0], "claude-haiku-5-5");
-    strcpy(meta.fallback_bucket, "haiku-5-5");
+    strcpy(meta.fallback_chain, "haiku-5-5");
     meta.beta = memory_dup("a-2026,b-2026");
     meta.idempotency_key = memory_dup("order 17");
     meta.recipe = memory_dup("c10-20;t1024");
@@ -68,7 +68,7 @@ assert_same(const struct job_meta *a, const struct job_meta *b)
         assert_string_equal(a->tags[i], b->tags[i]);
     assert_int_equal(a->fallback_count, b->fallback_count);
     assert_string_equal(a->fallbacks[0], b->fallbacks[0]);
-    assert_string_equal(a->fallback_bucket, b->fallback_bucket);
+    assert_string_equal(a->fallback_chain, b->fallback_chain);
     assert_int_equal(a->codec, b->codec);
     assert_int_equal(a->body_bytes, b->body_bytes);
     assert_int_equal(a->stored_bytes, b->stored_bytes);
@@ -199,15 +199,45 @@ queue_name_tells_lane_bucket_and_fallback(void **state)
     char name[JOB_QUEUE_MAX + 1];
     job_meta_queue(&meta, name);
     assert_string_equal(name, "bulk:opus-5-5>haiku-5-5");
-    meta.fallback_bucket[0] = '\0';
+    meta.fallback_chain[0] = '\0';
     job_meta_queue(&meta, name);
     assert_string_equal(name, "bulk:opus-5-5");
     memset(meta.bucket, 'b', JOB_BUCKET_MAX);
-    memset(meta.fallback_bucket, 'f', JOB_BUCKET_MAX);
+    memset(meta.fallback_chain, 'f', JOB_CHAIN_MAX);
     meta.lane = JOB_LANE_INTERACTIVE;
     job_meta_queue(&meta, name);
-    assert_int_equal(strlen(name), 11 + 2 + 2 * JOB_BUCKET_MAX);
+    assert_int_equal(strlen(name), 11 + 2 + JOB_BUCKET_MAX + JOB_CHAIN_MAX);
     job_meta_clear(&meta);
+}
+
+/* Those of one bucket share its limits and its breaker. */
+static void
+fallbacks_are_chained_by_bucket_and_none_twice(void **state)
+{
+    static const char *const rows[][2] = {{"own-2", "own"}, {"a-1", "a"},
+        {"a-2", "a"}, {"b-1", "b"}, {"own", "own"}, {"c-1", "c"}, {"b", "b"},
+        {"d-1", "d"}, {"e-1", "e"}};
+    struct job_meta meta = {.bucket = "own"};
+    char name[JOB_QUEUE_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        job_meta_add_fallback(&meta, slice_of(rows[i][0]), rows[i][1]);
+    assert_int_equal(meta.fallback_count, 4);
+    assert_string_equal(meta.fallbacks[0], "a-1");
+    assert_string_equal(meta.fallbacks[1], "b-1");
+    assert_string_equal(meta.fallbacks[2], "c-1");
+    assert_string_equal(meta.fallbacks[3], "d-1");
+    job_meta_queue(&meta, name);
+    assert_string_equal(name, "interactive:own>a>b>c>d");
+    memset(meta.fallback_chain, 0, sizeof(meta.fallback_chain));
+    meta.fallback_count = 0;
+    for (char c = 'f'; c < 'l'; c++) {
+        char bucket[JOB_BUCKET_MAX + 1] = {0};
+        memset(bucket, c, JOB_BUCKET_MAX);
+        job_meta_add_fallback(&meta, slice_of("x"), bucket);
+    }
+    /* Room is left for the mark of limits. */
+    assert_int_equal(strlen(meta.fallback_chain), JOB_CHAIN_MAX - 1);
 }
 
 static void
@@ -238,6 +268,7 @@ main(void)
         cmocka_unit_test(long_names_at_the_limit_pass_and_one_past_it_fail),
         cmocka_unit_test(names_of_states_and_lanes_parse_back),
         cmocka_unit_test(queue_name_tells_lane_bucket_and_fallback),
+        cmocka_unit_test(fallbacks_are_chained_by_bucket_and_none_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,10 @@ bounds_hold_at_the_limit(void **state)
               "\"9\",\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"]}")
             .tag_count,
         16);
+    assert_false(parse("{}").has_fallback_on);
+    assert_true(parse("{\"fallback_on\":[]}").has_fallback_on);
+    assert_false(parse("{\"fallback_on\":[]}").fallback_on_limit);
+    assert_true(parse("{\"fallback_on\":[\"rate_limit\"]}").fallback_on_limit);
     assert_int_equal(
         parse("{\"fallback_models\":[\"a\",\"b\",\"c\",\"d\"]}").fallback_count,
         4);
@@ -112,6 +116,7 @@ struct refusal {
 #define TAGS "longhaul.tags: expected a list of at most 16 tags"
 #define TAG \
     "longhaul.tags: expected tags of 1 to 64 letters, digits or ._:/=@- each"
+#define ON "longhaul.fallback_on: expected [] or [\"rate_limit\"]"
 #define MODELS "longhaul.fallback_models: expected a list of at most 4 models"
 #define MODEL \
     "longhaul.fallback_models: expected model names of 1 to 128 printable " \
@@ -154,6 +159,11 @@ static const struct refusal refusals[] = {
     {"{\"tags\":[\"a\\u0000\"]}", TAG},
     {"{\"tags\":[\"\xC3\xA9\"]}", TAG},
     {"{\"tags\":[\"" X16 X16 X16 X16 "y\"]}", TAG},
+    {"{\"fallback_on\":\"rate_limit\"}", ON},
+    {"{\"fallback_on\":[\"refusal\"]}", ON},
+    {"{\"fallback_on\":[\"rate_limit\",\"rate_limit\"]}", ON},
+    {"{\"fallback_on\":[1]}", ON},
+    {"{\"fallback_on\":null}", ON},
     {"{\"fallback_models\":\"a\"}", MODELS},
     {"{\"fallback_models\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}", MODELS},
     {"{\"fallback_models\":[\"a b\"]}", MODEL},
@@ -175,10 +185,12 @@ static const struct refusal refusals[] = {
     {"{\"custom_id\":\"" X16 X16 X16 X16 "y\"}", CUSTOM_ID},
     {"{\"webhook\":1}",
         "longhaul.webhook: there is no such option; there are lane, tags, "
-        "expires_in, max_attempts, timeout, fallback_models and custom_id"},
+        "expires_in, max_attempts, timeout, fallback_models, fallback_on and "
+        "custom_id"},
     {"{\"w\\n\xC3\xA9\":1}",
         "longhaul.w\?\?\?: there is no such option; there are lane, tags, "
-        "expires_in, max_attempts, timeout, fallback_models and custom_id"},
+        "expires_in, max_attempts, timeout, fallback_models, "
+        "fallback_on and custom_id"},
 };
 
 static void
@@ -237,7 +249,7 @@ the_table_names_every_option(void **state)
         assert_true(strlen(row->help) > 10);
         assert_true(strlen(row->type) > 0);
     }
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 8);
 }
 
 int

@@ -528,7 +528,7 @@ one_worker_has_the_probe(void **state)
     assert_int_equal(probe("w2"), QUEUE_OK);
 }
 
-static unsigned notices[4];
+static unsigned notices[QUEUE_NOTICE_GAP + 1];
 static bool noticed;
 
 static void
@@ -631,7 +631,7 @@ tick_names_the_queues(void **state)
     do_submit(f, id);
     make_meta(&meta);
     meta.lane = JOB_LANE_BULK;
-    memcpy(meta.fallback_bucket, "y", 2);
+    memcpy(meta.fallback_chain, "y", 2);
     id_make(JOB_ID_PREFIX, id);
     assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_OK);
     assert_int_equal(do_tick(f), QUEUE_OK);
@@ -640,6 +640,31 @@ tick_names_the_queues(void **state)
     assert_int_equal(strlen(got.text), strlen("standard:x;bulk:x>y;"));
     assert_false(got.more);
     assert_int_equal(do_claim(f, "w1", "bulk:x>y", 1, false), 1);
+}
+
+/* Whoever submits names the chain; streams must not grow with his ideas. */
+static void
+very_many_chains_make_no_more_queues(void **state)
+{
+    struct job_meta meta;
+    char id[ID_SIZE];
+    char name[JOB_QUEUE_MAX + 1];
+
+    (void)state;
+    for (unsigned i = 0; i < 520; i++) {
+        make_meta(&meta);
+        snprintf(meta.fallback_chain, sizeof(meta.fallback_chain), "y>z%u", i);
+        id_make(JOB_ID_PREFIX, id);
+        assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_OK);
+        job_meta_queue(&meta, name);
+        assert_int_equal(do_claim(f, "w1", name, 1, false), i < 512 ? 1 : 0);
+    }
+    assert_int_equal(do_claim(f, "w1", "standard:x", 20, false), 8);
+    /* One that is known goes on. */
+    snprintf(meta.fallback_chain, sizeof(meta.fallback_chain), "y>z7");
+    id_make(JOB_ID_PREFIX, id);
+    assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_OK);
+    assert_int_equal(do_claim(f, "w1", "standard:x>y>z7", 1, false), 1);
 }
 
 static void
@@ -720,6 +745,7 @@ main(void)
         TEST(workers_hear_of_work_holds_and_cancels),
         TEST(watchers_see_every_change_in_order),
         TEST(tick_names_the_queues),
+        TEST(very_many_chains_make_no_more_queues),
         TEST(unreadable_job_is_told_and_owned),
         TEST(claim_stops_at_a_megabyte),
     };
