@@ -64,6 +64,14 @@ batch_bound(char out[ID_SIZE], const char *uuid)
     return out;
 }
 
+/* Whether the index of the lanes that are less common has it. */
+static bool
+is_rare_lane(const struct store_filter *filter)
+{
+    return filter->lane != NULL &&
+        strcmp(filter->lane, job_lane_name(JOB_LANE_STANDARD)) != 0;
+}
+
 static const char *
 pick_source(const struct store_filter *filter)
 {
@@ -73,6 +81,8 @@ pick_source(const struct store_filter *filter)
         return "job AS j INDEXED BY job_error_type";
     if (filter->has_state && filter->state != JOB_SUCCEEDED)
         return "job AS j INDEXED BY job_state";
+    if (is_rare_lane(filter))
+        return "job AS j INDEXED BY job_lane";
     if (filter->tenant != NULL)
         return "job AS j INDEXED BY job_tenant";
     if (filter->model != NULL)
@@ -94,6 +104,9 @@ put_filters(
     where_text(query, " AND j.tenant = ?", filter->tenant);
     where_text(query, " AND j.model = ?", filter->model);
     where_text(query, " AND j.lane = ?", filter->lane);
+    /* As the index says it, so that it is taken. */
+    if (is_rare_lane(filter))
+        buffer_append_text(&query->sql, " AND j.lane <> 'standard'");
     where_text(query, " AND j.error_type = ?", filter->error_type);
     where_text(query, " AND j.batch = ?", filter->batch);
     if (filter->batch != NULL)
