@@ -389,8 +389,8 @@ many_lost_jobs_come_back_in_slices(void **state)
     for (int i = 0; i < 401; i++)
         do_submit(f, id);
     assert_int_equal(do_claim(f, "w1", QUEUE_X, 150, false), 150);
-    LOSE(
-        queue_claim(f->queue, "w1", QUEUE_X, 250, false, on_claims_lost, NULL));
+    LOSE(queue_claim(
+        f->queue, "w1", QUEUE_X, 250, false, NULL, on_claims_lost, NULL));
     assert_int_equal(fixture_int(f, "XPENDING {}q:standard:x w"), 400);
     assert_int_equal(do_claim(f, "w1", QUEUE_X, 250, false), 250);
     assert_true(fixture_int(f, "HGET {}turn w1") >= 3);
