@@ -40,7 +40,7 @@ chaos-asan: deps-build deps-test ## The same with programs under ASan and UBSan
 chaos-points: chaos-build ## A death at every named crash point
 	@BUILD=$(CHAOS) tests/chaos/crashpoints $(filter-out *,$(T))
 
-torture: chaos-build ## Each write, fsync and connect fails in turn; T=program
+torture: chaos-build ## Writes, fsyncs, connects fail in turn; T=program LIMIT=20
 	@BUILD=$(CHAOS) tests/torture/run $(filter-out *,$(T))
 
 chaos-bugs: deps-build deps-test ## Planted bugs must be caught by the checker

@@ -1,54 +1,20 @@
 // torture.mjs PROGRAM LIMIT: each write, send, fsync and connect of one
-// program in a short scenario fails in turn: those it makes while it starts,
-// and those while it serves. After all of them the checker of the chaos runs.
+// program in a short scenario fails in turn (LIMIT of each kind at most, evenly
+// spread): those it makes while it starts, and those while it serves. After all
+// of them the checker of the chaos runs.
 
 import { spawnSync } from 'node:child_process';
-import { closeSync, cpSync, openSync, readSync, rmSync, writeFileSync,
-  writeSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { tmpdir as systemTmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { stopAll, tmpdir } from '../scenario/lib/process.mjs';
 import { Chance, emptied, here as chaos, Installation, Log, sleep, smallDisk }
   from '../chaos/lib.mjs';
 import { Load } from '../chaos/load.mjs';
 import { Injector } from '../chaos/faults.mjs';
+import { chosen, Fault, KINDS } from './fault.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-/** [kind, number, errno]: ENOSPC, ECONNRESET, EIO, ECONNREFUSED. */
-const KINDS = [['write', 1, 28], ['send', 2, 104], ['sync', 3, 5],
-  ['connect', 4, 111]];
 const ROUND_MS = 25_000; // after which a job is stuck
-
-/** The library and its five numbers. */
-class Fault {
-  constructor(dir) {
-    this.library = join(dir, 'fault.so');
-    const built = spawnSync(process.env.CC ?? 'cc', ['-shared', '-fPIC', '-O1',
-      '-o', this.library, join(here, 'fault.c'), '-ldl'], { encoding: 'utf8' });
-    if (built.status !== 0) throw new Error(built.stderr);
-    this.path = join(dir, 'fault');
-    writeFileSync(this.path, Buffer.alloc(40));
-    this.fd = openSync(this.path, 'r+');
-  }
-  get env() {
-    return { LD_PRELOAD: this.library, LONGHAUL_FAULT_FILE: this.path };
-  }
-  /** The nth from now, from 1; 0: none, they are only counted. */
-  arm([, kind, error], nth) {
-    const bytes = Buffer.alloc(40);
-    [kind, nth - 1, error, 0, 0].forEach((n, i) =>
-      bytes.writeBigInt64LE(BigInt(n), i * 8));
-    writeSync(this.fd, bytes, 0, 40, 0);
-  }
-  get told() {
-    const bytes = Buffer.alloc(16);
-    readSync(this.fd, bytes, 0, 16, 24);
-    return { calls: Number(bytes.readBigInt64LE(0)),
-      failed: Number(bytes.readBigInt64LE(8)) === 1 };
-  }
-  close() { closeSync(this.fd); }
-}
 
 class Torture {
   constructor(who, limit) {
@@ -143,16 +109,27 @@ class Torture {
     return failed;
   }
 
+  /** Points of a kind, out of as many calls as one undisturbed pass makes. */
+  async sweep(kind, starting) {
+    this.fault.arm(kind, 0);
+    if (starting) await this.again();
+    else await this.scenario();
+    const of = this.fault.told.calls;
+    let points = 0;
+    for (const nth of chosen(of, this.limit)) {
+      points += await this.point(kind, nth, starting) ? 1 : 0;
+    }
+    return { points, of };
+  }
+
   async kind(kind) {
-    const row = { kind: kind[0], starting: 0, serving: 0 };
     const ends = this.ends;
     const stuck = this.stuck;
-    while (row.starting < this.limit
-      && await this.point(kind, row.starting + 1, true)) row.starting++;
-    while (row.serving < this.limit
-      && await this.point(kind, row.serving + 1, false)) row.serving++;
+    const starting = await this.sweep(kind, true);
+    const serving = await this.sweep(kind, false);
     this.fault.arm(kind, 0);
-    return { ...row, ended: this.ends - ends, stuck: this.stuck - stuck };
+    return { kind: kind[0], starting, serving, ended: this.ends - ends,
+      stuck: this.stuck - stuck };
   }
 
   async check() {
@@ -196,15 +173,17 @@ const checked = await torture.check();
 const lost = /^BROKEN 1: accepted jobs without a terminal row: (\d+)/m
   .exec(checked.stdout)?.[1] ?? 0;
 const extra = /(\d+) extra of/.exec(checked.stdout)?.[1];
+const cell = ({ points, of }, width) => (points < of ? `${points}/${of}`
+  : `${points}`).padStart(width);
 for (const row of rows) {
-  console.log(`${who.padEnd(10)} ${row.kind.padEnd(8)} ${String(row.starting)
-    .padStart(5)} ${String(row.serving).padStart(8)} ${String(row.ended)
-    .padStart(6)} ${String(row.stuck).padStart(6)}`);
+  console.log(`${who.padEnd(13)} ${row.kind.padEnd(8)} ${cell(row.starting, 7)} ${
+    cell(row.serving, 8)} ${String(row.ended).padStart(6)} ${String(row.stuck)
+    .padStart(6)}`);
 }
 console.log(`# ${who}: lost ${lost}, extra calls ${extra}`);
 process.stdout.write(checked.stdout + checked.stderr);
 const good = checked.status === 0 && rows.every((row) => row.stuck === 0)
-  && rows.some((row) => row.serving > 0);
+  && rows.some((row) => row.serving.points > 0);
 if (!good) torture.keep();
 torture.at.proxy.stop();
 torture.fault.close();
