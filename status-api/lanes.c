@@ -216,6 +216,46 @@ put_told(const struct queue_stats *stats, struct slice name, struct buffer *out)
     buffer_append_char(out, ']');
 }
 
+static void
+put_quota(const struct queue_quota_shown *quota, struct slice bucket,
+    struct buffer *out)
+{
+    static const char *const names[QUOTA_KINDS] = {
+        "requests", "input_tokens", "output_tokens"};
+    buffer_append_text(out, "{\"bucket\":");
+    buffer_append_json(out, bucket);
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        buffer_printf(out, ",\"%s\":", names[kind]);
+        if (!quota->state.known[kind]) {
+            buffer_append_text(out, "null");
+            continue;
+        }
+        buffer_append_text(out, "{\"per_minute\":");
+        buffer_append_i64(out, quota->state.per_min[kind]);
+        buffer_append_text(out, ",\"now\":");
+        buffer_append_i64(out, quota->state.level[kind]);
+        buffer_append_char(out, '}');
+    }
+    buffer_append_char(out, '}');
+}
+
+/* What may be used of the pool's rate limits. */
+static void
+put_limits(
+    const struct queue_stats *stats, struct slice name, struct buffer *out)
+{
+    unsigned count = 0;
+    buffer_append_text(out, ",\"limits\":[");
+    for (size_t i = 0; i < stats->quota_count; i++) {
+        struct slice bucket = slice_of(stats->quotas[i].scope);
+        if (!slice_equal(slice_split(&bucket, '/'), name))
+            continue;
+        buffer_append_text(out, count++ > 0 ? "," : "");
+        put_quota(&stats->quotas[i], bucket, out);
+    }
+    buffer_append_char(out, ']');
+}
+
 static const struct queue_hold *
 find_hold(const struct queue_stats *stats, const char *pool)
 {
@@ -238,6 +278,7 @@ pools_put(
     buffer_append_text(out, "{\"object\":\"pool\",\"name\":");
     buffer_append_json(out, name);
     put_told(stats, name, out);
+    put_limits(stats, name, out);
     buffer_printf(out,
         ",\"paused\":%s,\"status_reason\":", hold != NULL ? "true" : "false");
     if (hold != NULL) {

@@ -23,7 +23,8 @@ clear(struct queue_stats *stats)
     union {
         const void *borrowed;
         void *own;
-    } queues = {stats->queues}, holds = {stats->holds}, pools = {stats->pools};
+    } queues = {stats->queues}, holds = {stats->holds}, pools = {stats->pools},
+      quotas = {stats->quotas};
     for (size_t i = 0; i < stats->queue_count; i++) {
         queues.borrowed = stats->queues[i].name.data;
         memory_free(queues.own);
@@ -32,6 +33,7 @@ clear(struct queue_stats *stats)
     memory_free(queues.own);
     memory_free(holds.own);
     memory_free(pools.own);
+    memory_free(quotas.own);
     memset(stats, 0, sizeof(*stats));
 }
 
@@ -45,6 +47,8 @@ copy(struct queue_stats *to, const struct queue_stats *from)
     struct queue_hold *holds = memory_zalloc(1, hold_bytes + 1);
     struct queue_pool *pools =
         memory_zalloc(from->pool_count + 1, sizeof(*pools));
+    struct queue_quota_shown *quotas =
+        memory_zalloc(from->quota_count + 1, sizeof(*quotas));
     for (size_t i = 0; i < queue_count; i++) {
         struct slice name = from->queues[i].name;
         queues[i] = from->queues[i];
@@ -54,11 +58,14 @@ copy(struct queue_stats *to, const struct queue_stats *from)
         memcpy(holds, from->holds, hold_bytes);
     for (size_t i = 0; i < from->pool_count; i++)
         pools[i] = from->pools[i];
+    for (size_t i = 0; i < from->quota_count; i++)
+        quotas[i] = from->quotas[i];
     clear(to);
     *to = *from;
     to->queues = queues;
     to->holds = holds;
     to->pools = pools;
+    to->quotas = quotas;
 }
 
 static void

@@ -488,6 +488,11 @@ struct queue_stats {
     const struct queue_hold *holds;
     size_t pool_count; /* that workers have told of */
     const struct queue_pool *pools;
+    size_t quota_count;
+    const struct queue_quota_shown {
+        char scope[JOB_BUCKET_MAX + 80]; /* "POOL/BUCKET" */
+        struct queue_quota_state state; /* per_min 0: no limit is known */
+    } * quotas;
     size_t consumer_count; /* live workers */
 };
 int queue_stats_get(struct queue *queue,

@@ -51,6 +51,32 @@ read_queues(const struct redisReply *reply, struct queue_numbers **queues)
     return count;
 }
 
+/* {scope, three levels, three limits, ...} */
+static size_t
+read_quotas(const struct redisReply *reply, struct queue_quota_shown **quotas)
+{
+    const size_t each = 1 + 2 * QUOTA_KINDS;
+    size_t count = reply == NULL ? 0 : reply->elements / each;
+
+    *quotas = memory_zalloc(count + 1, sizeof(**quotas));
+    for (size_t i = 0; i < count; i++) {
+        struct queue_quota_shown *shown = &(*quotas)[i];
+
+        (void)text_copy(shown->scope, sizeof(shown->scope),
+            redis_reply_slice(redis_reply_at(reply, each * i)));
+        for (size_t kind = 0; kind < QUOTA_KINDS; kind++) {
+            size_t at = each * i + 1 + kind;
+
+            shown->state.level[kind] =
+                redis_reply_int(redis_reply_at(reply, at), 0);
+            shown->state.per_min[kind] =
+                redis_reply_int(redis_reply_at(reply, at + QUOTA_KINDS), 0);
+            shown->state.known[kind] = shown->state.per_min[kind] > 0;
+        }
+    }
+    return count;
+}
+
 static void
 tell(struct stats_call *mine, const struct redisReply *reply)
 {
@@ -58,6 +84,7 @@ tell(struct stats_call *mine, const struct redisReply *reply)
     struct queue_numbers *queues = NULL;
     struct queue_hold *holds = NULL;
     struct queue_pool *pools = NULL;
+    struct queue_quota_shown *quotas = NULL;
     struct queue_stats stats = {
         .jobs = queue_reply_u64(redis_reply_at(reply, 0)),
         .bytes = queue_reply_u64(redis_reply_at(reply, 1)),
@@ -77,7 +104,10 @@ tell(struct stats_call *mine, const struct redisReply *reply)
     stats.holds = holds;
     stats.pool_count = queue_pools_read(redis_reply_at(reply, 11), &pools);
     stats.pools = pools;
+    stats.quota_count = read_quotas(redis_reply_at(reply, 12), &quotas);
+    stats.quotas = quotas;
     mine->on_stats(mine->call.arg, QUEUE_OK, &stats);
+    memory_free(quotas);
     memory_free(pools);
     memory_free(queues);
     memory_free(holds);

@@ -37,6 +37,7 @@ end
 quota_save(q)
 if #learnt > 0 then
   call('HSET', q.key, unpack(learnt))
+  call('SADD', P .. 'quotas', ARGV[1])
   q = quota_load(ARGV[1], nil, q.now)
 end
 for i, kind in ipairs(KINDS) do

@@ -1,11 +1,13 @@
 #!lua flags=no-writes,allow-oom
--- uses: prelude
+-- uses: prelude quota
 -- Numbers for gauges: a few calls per queue, whatever the number of jobs.
 --
 -- KEYS[1] prefix
 -- Answer: {jobs, bytes, retrying, closing, dead, submitted, live consumers,
 --   now_ms, {scope, hold, ...}, {name, waiting, running, oldest id, ...},
---   the text of INFO memory, {pool, what its workers told, ...}}
+--   the text of INFO memory, {pool, what its workers told, ...}, {scope of a
+--   quota, requests, input and output tokens that may be used now, and per
+--   minute ('' no limit known), ...}}
 --
 -- Reads only: cut or sent twice, nothing changes.
 local submitted = -tonumber(call('GET', P .. 'replayed') or 0)
@@ -44,9 +46,22 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     queues[#queues + 1] = v
   end
 end
+local quotas = {}
+for _, scope in ipairs(call('SMEMBERS', P .. 'quotas')) do
+  local q = quota_load(scope, nil, clock_ms())
+  quotas[#quotas + 1] = scope
+  for _, kind in ipairs(KINDS) do
+    quotas[#quotas + 1] = q.level[kind] and
+      string.format('%.0f', q.level[kind]) or ''
+  end
+  for _, kind in ipairs(KINDS) do
+    quotas[#quotas + 1] = q.level[kind] and q.f['m' .. kind] or ''
+  end
+end
+
 local jobs = call('ZCARD', P .. 'ids') + (call('GET', P .. 'unpromoted') or 0)
 return { jobs, tonumber(call('GET', P .. 'bytes') or 0),
   call('ZCARD', P .. 'retry'), call('XLEN', P .. 'q:closing'),
   call('XLEN', P .. 'dead'), submitted, live, clock_ms(),
   call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory'),
-  call('HGETALL', P .. 'pools') }
+  call('HGETALL', P .. 'pools'), quotas }

@@ -314,6 +314,42 @@ a_hold_is_told_to_those_who_wait(void **state)
         strstr(rig_text("data.0.status_reason"), "pool default is paused"));
 }
 
+static void
+on_quota(
+    void *arg, enum queue_status status, const struct queue_quota_state *quota)
+{
+    bool *told = arg;
+    assert_int_equal(status, QUEUE_OK);
+    assert_int_equal(quota->per_min[QUOTA_REQUESTS], 600);
+    *told = true;
+}
+
+static void
+limits_are_shown_with_what_may_be_used_now(void **state)
+{
+    const struct queue_quota_report report = {.scope = "default/opus-5-5",
+        .used = {50, 0, 0},
+        .per_min = {600, 0, -1},
+        .burst_ms = 1000,
+        .ramp_ms = -1};
+    bool told = false;
+    (void)state;
+    rig_get(rig, "/v1/pools");
+    assert_int_equal(json_array_size(rig_member("data.0.limits")), 0);
+    assert_int_equal(
+        queue_quota_report(rig->service->queue, &report, on_quota, &told), 0);
+    while (!told)
+        rig_turn(rig);
+    rig_turn_for(rig, 1200);
+    rig_get(rig, "/v1/pools");
+    assert_string_equal(rig_text("data.0.limits.0.bucket"), "opus-5-5");
+    assert_int_equal(rig_number("data.0.limits.0.requests.per_minute"), 600);
+    /* Ten were there, fifty were used, some ten a second refill. */
+    assert_in_range(rig_number("data.0.limits.0.requests.now") + 40, 0, 39);
+    assert_true(json_is_null(rig_member("data.0.limits.0.input_tokens")));
+    assert_true(json_is_null(rig_member("data.0.limits.0.output_tokens")));
+}
+
 /* --- by hand ------------------------------------------------------------- */
 
 static unsigned
@@ -444,6 +480,7 @@ main(void)
         cmocka_unit_test(a_hold_is_told_to_those_who_wait),
         cmocka_unit_test(the_metrics_count_the_queue),
         cmocka_unit_test(lanes_are_told_as_soon_as_redis_is_there),
+        cmocka_unit_test(limits_are_shown_with_what_may_be_used_now),
         cmocka_unit_test(an_operator_stops_a_lane_and_lets_it_go_on),
         cmocka_unit_test(an_operator_stops_a_pool_and_resumes_whatever_held_it),
         cmocka_unit_test(what_a_pause_may_say_is_checked),
