@@ -475,7 +475,8 @@ on_reply(void *arg, struct claude_reply *reply)
     judge_refusal(flight, &reply->outcome);
     settle_quota(flight, reply);
     log_call(flight, reply);
-    gauges_call(flight->worker, flight->result.model, reply);
+    gauges_call(
+        flight->worker, flight->bucket->pool, flight->result.model, reply);
     update_breaker(flight, outcome);
     update_holds(flight, outcome);
     flight_release_probe(flight);

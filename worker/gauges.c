@@ -13,7 +13,7 @@
 
 static const struct metric_family upstream_requests = {
     "longhaul_upstream_requests_total", "Calls to Claude by what they came to",
-    METRIC_COUNTER, {"model", "class", NULL}};
+    METRIC_COUNTER, {"model", "class", "pool", NULL}};
 static const struct metric_family upstream_seconds = {
     "longhaul_upstream_request_seconds", "Duration of calls to Claude",
     METRIC_HISTOGRAM, {"model", NULL}};
@@ -74,12 +74,12 @@ model_label(const struct worker *worker, const char *model)
 }
 
 void
-gauges_call(
-    struct worker *worker, const char *model, const struct claude_reply *reply)
+gauges_call(struct worker *worker, const struct pool *pool, const char *model,
+    const struct claude_reply *reply)
 {
     struct metrics *metrics = worker->service->metrics;
     const char *labels[] = {
-        model_label(worker, model), reply->outcome.info->name};
+        model_label(worker, model), reply->outcome.info->name, pool_name(pool)};
 
     metrics_add(metrics, &upstream_requests, labels, 1);
     metrics_observe(

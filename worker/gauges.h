@@ -5,11 +5,12 @@
 
 struct claude_reply;
 struct job_result;
+struct pool;
 struct worker;
 
-/* A call ended: counters and times by model and class. */
-void gauges_call(
-    struct worker *worker, const char *model, const struct claude_reply *reply);
+/* A call ended: counters and times by model, class and pool. */
+void gauges_call(struct worker *worker, const struct pool *pool,
+    const char *model, const struct claude_reply *reply);
 /* A call was cut off by us: nobody knows whether Claude worked. */
 void gauges_cut(struct worker *worker, const char *model);
 /* A row was committed. */

@@ -238,6 +238,29 @@ describe('pools', () => {
     await stack.wait(nobodys);
   });
 
+  test('the limits of two pools add up', async () => {
+    await stopAll();
+    const strict = ['--ttft-ms', '100', '--rpm', '600', '--burst-s', '1'];
+    other = await startFakeClaude({ args: strict });
+    stack = await startStack({ workers: 0, env: FAST, fake: strict });
+    const path = config('[pool a]', `base_url = ${stack.claude.url}`,
+      'limit_rpm = 600', `api_key_file = ${keyFile(keyOf('a'))}`,
+      '[pool b]', `base_url = ${other.url}`, 'weight = 3', 'limit_rpm = 600',
+      `api_key_file = ${keyFile(keyOf('b'))}`);
+    for (let i = 0; i < 2; i++)
+      await stack.startWorker({ ...NO_DEFAULT, LONGHAUL_CONFIG: path });
+    const ids = await Promise.all(Array.from({ length: 200 }, () =>
+      stack.submit(MODEL)));
+    const jobs = await stack.waitAll(ids, 60_000);
+    assert.ok(jobs.every((job) => job.status === 'succeeded'));
+    for (const claude of [stack.claude, other]) {
+      const ends = claude.ends();
+      const good = ends.filter((line) => line.status === 200);
+      assert.ok(ends.length - good.length <= 6, `${ends.length - good.length} refused`);
+      assert.ok(good.length > 70, `${good.length} of 200`);
+    }
+  });
+
   test('a key that cannot be one is said before the first call', async () => {
     await stopAll();
     stack = await startStack({ workers: 0 });
