@@ -5,37 +5,19 @@
 #include <string.h>
 
 #include "common/base/id.h"
-#include "queue_helpers.h"
+#include "queue_suite.h"
 
 #define JOBS 70 /* more than two groups */
 
-static struct fixture *f;
 static enum queue_status status_of[JOBS];
 static char ids[JOBS][ID_SIZE];
 static size_t done_count;
 static bool all_done;
 
 static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
 clear(void **state)
 {
-    (void)state;
-    fixture_clear(f);
+    queue_suite_clear(state);
     done_count = 0;
     all_done = false;
     return 0;
@@ -231,17 +213,17 @@ what_was_not_sent_ends_with_the_queue(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup(name, clear)
+#define FRESH(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
-        TEST(each_of_many_submits_gets_its_own_answer),
-        TEST(limit_holds_within_a_group),
-        TEST(one_key_in_a_group_makes_one_job),
-        TEST(one_id_in_a_group_makes_one_job),
-        TEST(finish_given_twice_in_a_group_counts_once),
-        TEST(finish_of_many_tells_whose_claim_was_lost),
-        TEST(what_was_not_sent_ends_with_the_queue),
-        TEST(everybody_hears_of_a_lost_connection),
+        FRESH(each_of_many_submits_gets_its_own_answer),
+        FRESH(limit_holds_within_a_group),
+        FRESH(one_key_in_a_group_makes_one_job),
+        FRESH(one_id_in_a_group_makes_one_job),
+        FRESH(finish_given_twice_in_a_group_counts_once),
+        FRESH(finish_of_many_tells_whose_claim_was_lost),
+        FRESH(what_was_not_sent_ends_with_the_queue),
+        FRESH(everybody_hears_of_a_lost_connection),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

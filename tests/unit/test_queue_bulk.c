@@ -5,32 +5,15 @@
 
 #include "bulk_helpers.h"
 #include "common/net/redis.h"
+#include "queue_suite.h"
 
-static struct fixture *f;
 static struct bulk bulk;
 static char ids[16][ID_SIZE];
 
 static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
 clear(void **state)
 {
-    (void)state;
-    fixture_clear(f);
+    queue_suite_clear(state);
     make_bulk(&bulk);
     return 0;
 }
@@ -536,34 +519,34 @@ a_batch_survives_the_death_of_redis(void **state)
     audit(f);
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, clear)
+#define FRESH(name) cmocka_unit_test_setup(name, clear)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_staged_batch_is_seen_by_nobody),
-        TEST(revealed_items_can_be_read_and_run),
-        TEST(items_and_rejected_lines_are_read_in_pages),
-        TEST(a_repeated_custom_id_is_told_from_a_resent_line),
-        TEST(another_body_under_the_same_name_is_a_conflict),
-        TEST(a_broken_upload_goes_on_under_its_key),
-        TEST(a_resent_create_finds_the_batch_it_made),
-        TEST(a_first_try_that_comes_last_finds_the_second),
-        TEST(what_is_dropped_leaves_nothing),
-        TEST(an_abandoned_upload_is_swept),
-        TEST(staging_is_admitted_like_enqueueing),
-        TEST(cancel_reaches_items_wherever_they_are),
-        TEST(one_item_can_be_canceled_before_it_is_promoted),
-        TEST(a_refused_item_needs_no_call),
-        TEST(running_and_retrying_items_are_counted),
-        TEST(a_replay_keeps_an_open_batch_from_ending),
-        TEST(a_replay_never_reopens_an_ended_batch),
-        TEST(an_open_batch_neither_leaves_nor_is_deleted),
-        TEST(batches_are_listed_both_ways),
-        TEST(one_keeper_at_a_time),
-        TEST(a_batch_survives_the_death_of_redis),
+        FRESH(a_staged_batch_is_seen_by_nobody),
+        FRESH(revealed_items_can_be_read_and_run),
+        FRESH(items_and_rejected_lines_are_read_in_pages),
+        FRESH(a_repeated_custom_id_is_told_from_a_resent_line),
+        FRESH(another_body_under_the_same_name_is_a_conflict),
+        FRESH(a_broken_upload_goes_on_under_its_key),
+        FRESH(a_resent_create_finds_the_batch_it_made),
+        FRESH(a_first_try_that_comes_last_finds_the_second),
+        FRESH(what_is_dropped_leaves_nothing),
+        FRESH(an_abandoned_upload_is_swept),
+        FRESH(staging_is_admitted_like_enqueueing),
+        FRESH(cancel_reaches_items_wherever_they_are),
+        FRESH(one_item_can_be_canceled_before_it_is_promoted),
+        FRESH(a_refused_item_needs_no_call),
+        FRESH(running_and_retrying_items_are_counted),
+        FRESH(a_replay_keeps_an_open_batch_from_ending),
+        FRESH(a_replay_never_reopens_an_ended_batch),
+        FRESH(an_open_batch_neither_leaves_nor_is_deleted),
+        FRESH(batches_are_listed_both_ways),
+        FRESH(one_keeper_at_a_time),
+        FRESH(a_batch_survives_the_death_of_redis),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

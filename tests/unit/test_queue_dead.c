@@ -4,33 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue_helpers.h"
-
-static struct fixture *f;
-
-static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
-clear(void **state)
-{
-    (void)state;
-    fixture_clear(f);
-    return 0;
-}
+#include "queue_suite.h"
 
 static void
 bury_new(char id[ID_SIZE], const char *message)
@@ -372,7 +346,6 @@ operations_are_kept_and_locked(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(buried_job_is_one_dead_letter_with_its_reason),
         TEST(list_pages_from_old_to_new_within_a_snapshot),
@@ -385,5 +358,5 @@ main(void)
         TEST(operations_are_kept_and_locked),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

@@ -6,33 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/redis.h"
-#include "queue_helpers.h"
-
-static struct fixture *f;
-
-static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
-clear(void **state)
-{
-    (void)state;
-    fixture_clear(f);
-    return 0;
-}
+#include "queue_suite.h"
 
 static void
 dead_workers_jobs_are_taken_over(void **state)
@@ -474,7 +448,6 @@ every_other_script_can_be_sent_again_after_a_lost_answer(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(dead_workers_jobs_are_taken_over),
         TEST(woken_zombie_learns_that_it_is_dead),
@@ -494,5 +467,5 @@ main(void)
         TEST(every_other_script_can_be_sent_again_after_a_lost_answer),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

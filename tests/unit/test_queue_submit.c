@@ -4,33 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue_helpers.h"
-
-static struct fixture *f;
-
-static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
-clear(void **state)
-{
-    (void)state;
-    fixture_clear(f);
-    return 0;
-}
+#include "queue_suite.h"
 
 static void
 finish_all(void)
@@ -553,28 +527,23 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(
-            enqueued_job_is_claimed_with_all_it_needs, clear),
-        cmocka_unit_test_setup(enqueue_sent_twice_is_one_job, clear),
-        cmocka_unit_test_setup(idempotency_key_finds_the_first_job, clear),
-        cmocka_unit_test_setup(
-            idempotency_record_lives_as_long_as_the_job_and_a_day, clear),
-        cmocka_unit_test_setup(tombstone_answers_for_a_day_at_least, clear),
-        cmocka_unit_test_setup(limits_hold_at_the_limit, clear),
-        cmocka_unit_test_setup(
-            full_memory_refuses_new_work_and_lets_old_work_drain, clear),
-        cmocka_unit_test_setup(emptied_redis_takes_and_gives_no_work, clear),
-        cmocka_unit_test_setup(marker_is_set_once, clear),
-        cmocka_unit_test_setup(
-            large_body_is_staged_in_parts_and_revealed_by_the_enqueue, clear),
-        cmocka_unit_test_setup(abandoned_staging_is_swept, clear),
-        cmocka_unit_test_setup(
-            scripts_survive_a_flush_of_the_script_cache, clear),
-        cmocka_unit_test_setup(position_counts_what_is_ahead, clear),
-        cmocka_unit_test_setup(list_goes_from_new_to_old_in_pages, clear),
-        cmocka_unit_test_setup(numbers_add_up, clear),
-        cmocka_unit_test_setup(claims_from_a_long_queue, clear),
+        TEST(enqueued_job_is_claimed_with_all_it_needs),
+        TEST(enqueue_sent_twice_is_one_job),
+        TEST(idempotency_key_finds_the_first_job),
+        TEST(idempotency_record_lives_as_long_as_the_job_and_a_day),
+        TEST(tombstone_answers_for_a_day_at_least),
+        TEST(limits_hold_at_the_limit),
+        TEST(full_memory_refuses_new_work_and_lets_old_work_drain),
+        TEST(emptied_redis_takes_and_gives_no_work),
+        TEST(marker_is_set_once),
+        TEST(large_body_is_staged_in_parts_and_revealed_by_the_enqueue),
+        TEST(abandoned_staging_is_swept),
+        TEST(scripts_survive_a_flush_of_the_script_cache),
+        TEST(position_counts_what_is_ahead),
+        TEST(list_goes_from_new_to_old_in_pages),
+        TEST(numbers_add_up),
+        TEST(claims_from_a_long_queue),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

@@ -4,33 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue_helpers.h"
-
-static struct fixture *f;
-
-static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
-
-static int
-clear(void **state)
-{
-    (void)state;
-    fixture_clear(f);
-    return 0;
-}
+#include "queue_suite.h"
 
 static void
 end(const struct queue_owner *owner, enum job_state state)
@@ -723,7 +697,6 @@ claim_stops_at_a_megabyte(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(nobody_but_the_owner_has_any_effect),
         TEST(finish_sent_twice_is_ok_both_times),
@@ -750,5 +723,5 @@ main(void)
         TEST(claim_stops_at_a_megabyte),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

@@ -9,28 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "queue_helpers.h"
+#include "queue_suite.h"
 
 #include "common/base/clock.h"
 #include "common/net/redis_private.h"
-
-static struct fixture *f;
-
-static int
-start(void **state)
-{
-    (void)state;
-    f = fixture_new();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    fixture_free(f);
-    return 0;
-}
 
 /* --- addresses --------------------------------------------------------- */
 
@@ -598,5 +580,5 @@ main(void)
         cmocka_unit_test(replies_of_another_shape_give_defaults),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop);
 }

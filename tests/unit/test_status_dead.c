@@ -11,39 +11,14 @@
 #include "common/base/clock.h"
 #include "status-api/numbers.h"
 #include "status-api/operations.h"
-#include "tests/unit/status_rig.h"
+#include "tests/unit/status_suite.h"
 
 #define UNKNOWN "job_0199f6a2-5c1e-7abc-9def-0123456789ab"
 #define UNKNOWN_OP "op_0199f6a2-5c1e-7abc-9def-0123456789ab"
 #define QUEUE "interactive:other"
 #define MESSAGE "{\"type\":\"message\"}"
 
-static struct rig *rig;
 static const struct rig_job plain;
-
-static int
-start(void **state)
-{
-    (void)state;
-    rig = rig_new(NULL);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    rig_free(rig);
-    return 0;
-}
-
-static int
-clean(void **state)
-{
-    (void)state;
-    rig_clear(rig);
-    return 0;
-}
 
 static void
 kill_job(const struct rig_job *job, const char *message, char id[ID_SIZE])
@@ -522,7 +497,6 @@ requests_that_cannot_be_are_told(void **state)
 int
 main(void)
 {
-#define CLEAN(test) cmocka_unit_test_setup(test, clean)
     const struct CMUnitTest tests[] = {
         CLEAN(a_dead_letter_is_shown_with_its_job),
         CLEAN(a_replay_runs_the_same_id_again),
@@ -544,5 +518,5 @@ main(void)
         CLEAN(an_operation_waits_for_redis),
         CLEAN(requests_that_cannot_be_are_told),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, status_suite_start, status_suite_stop);
 }

@@ -10,38 +10,13 @@
 
 #include "common/base/clock.h"
 #include "status-api/waiters.h"
-#include "tests/unit/status_rig.h"
+#include "tests/unit/status_suite.h"
 
 #define UNKNOWN "job_0199f6a2-5c1e-7abc-9def-0123456789ab"
 #define QUEUE "interactive:other"
 #define MESSAGE "{\"type\":\"message\",\"temperature\":0.7}"
 
-static struct rig *rig;
 static const struct rig_job plain;
-
-static int
-start(void **state)
-{
-    (void)state;
-    rig = rig_new(NULL);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    rig_free(rig);
-    return 0;
-}
-
-static int
-clean(void **state)
-{
-    (void)state;
-    rig_clear(rig);
-    return 0;
-}
 
 static void
 submit(char id[ID_SIZE])
@@ -515,34 +490,26 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(
-            a_job_is_found_in_every_state_of_its_life, clean),
+        CLEAN(a_job_is_found_in_every_state_of_its_life),
         cmocka_unit_test(an_unknown_job_is_404_whatever_its_form),
-        cmocka_unit_test_setup(
-            a_matching_etag_is_304_and_another_is_200, clean),
-        cmocka_unit_test_setup(the_result_is_claudes_bytes, clean),
-        cmocka_unit_test_setup(a_result_that_the_client_has_is_304, clean),
-        cmocka_unit_test_setup(a_large_result_comes_whole, clean),
-        cmocka_unit_test_setup(
-            a_failed_job_gives_409_with_claudes_error, clean),
-        cmocka_unit_test_setup(canceled_and_expired_jobs_have_no_result, clean),
-        cmocka_unit_test_setup(
-            cancel_may_be_sent_again_and_loses_to_an_answer, clean),
-        cmocka_unit_test_setup(a_deleted_job_is_410_everywhere, clean),
-        cmocka_unit_test_setup(a_long_poll_ends_with_the_job, clean),
-        cmocka_unit_test_setup(
-            a_long_poll_with_an_etag_ends_with_any_change, clean),
-        cmocka_unit_test_setup(
-            a_long_poll_answers_the_state_at_its_deadline, clean),
-        cmocka_unit_test_setup(a_client_that_leaves_is_forgotten, clean),
-        cmocka_unit_test_setup(a_wait_that_cannot_be_is_told, clean),
-        cmocka_unit_test_setup(
-            three_hundred_waiters_are_woken_within_a_second, clean),
-        cmocka_unit_test_setup(
-            without_redis_only_what_is_certain_is_said, clean),
-        cmocka_unit_test_setup(a_redis_that_stands_still_is_503_in_time, clean),
-        cmocka_unit_test_setup(a_waiter_outlives_a_restart_of_redis, clean),
-        cmocka_unit_test_setup(a_change_in_a_gap_is_found_after_it, clean),
+        CLEAN(a_matching_etag_is_304_and_another_is_200),
+        CLEAN(the_result_is_claudes_bytes),
+        CLEAN(a_result_that_the_client_has_is_304),
+        CLEAN(a_large_result_comes_whole),
+        CLEAN(a_failed_job_gives_409_with_claudes_error),
+        CLEAN(canceled_and_expired_jobs_have_no_result),
+        CLEAN(cancel_may_be_sent_again_and_loses_to_an_answer),
+        CLEAN(a_deleted_job_is_410_everywhere),
+        CLEAN(a_long_poll_ends_with_the_job),
+        CLEAN(a_long_poll_with_an_etag_ends_with_any_change),
+        CLEAN(a_long_poll_answers_the_state_at_its_deadline),
+        CLEAN(a_client_that_leaves_is_forgotten),
+        CLEAN(a_wait_that_cannot_be_is_told),
+        CLEAN(three_hundred_waiters_are_woken_within_a_second),
+        CLEAN(without_redis_only_what_is_certain_is_said),
+        CLEAN(a_redis_that_stands_still_is_503_in_time),
+        CLEAN(a_waiter_outlives_a_restart_of_redis),
+        CLEAN(a_change_in_a_gap_is_found_after_it),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, status_suite_start, status_suite_stop);
 }

@@ -10,12 +10,10 @@
 
 #include "common/base/clock.h"
 #include "status-api/numbers.h"
-#include "tests/unit/status_rig.h"
+#include "tests/unit/status_suite.h"
 
 #define JOBS 60
 #define MESSAGE "{\"type\":\"message\"}"
-
-static struct rig *rig;
 
 /* What the test knows of each job. */
 static struct known {
@@ -98,17 +96,8 @@ make_jobs(void)
 static int
 start(void **state)
 {
-    (void)state;
-    rig = rig_new(NULL);
+    status_suite_start(state);
     make_jobs();
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    rig_free(rig);
     return 0;
 }
 
@@ -485,5 +474,5 @@ main(void)
         cmocka_unit_test(an_operator_stops_a_pool_and_resumes_whatever_held_it),
         cmocka_unit_test(what_a_pause_may_say_is_checked),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, status_suite_stop);
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/status_rig.h"
+#include "tests/unit/status_suite.h"
 
 #define UNKNOWN "job_0199f6a2-5c1e-7abc-9def-0123456789ab"
 #define AS_ALICE "x-api-key: " ALICE "\r\n"
@@ -25,7 +25,6 @@
     "d6664c1f94a2bc10416449c399b725ca8b3856a2d3ee624d2bb652cb04391183"
 #define QUEUE "interactive:other"
 
-static struct rig *rig;
 static char alices[ID_SIZE], done[ID_SIZE];
 
 static int
@@ -41,14 +40,6 @@ start(void **state)
     rig_claim_all(rig, QUEUE);
     rig_succeed(rig, done, "{\"type\":\"message\"}");
     rig_submit(rig, &job, alices);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    rig_free(rig);
     return 0;
 }
 
@@ -136,5 +127,5 @@ main(void)
         cmocka_unit_test(an_operator_sees_all_of_them),
         cmocka_unit_test(operators_routes_want_the_scope),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, status_suite_stop);
 }

@@ -7,25 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/store_fixture.h"
-
-static struct store_fixture fixture;
-
-static int
-open_fixture(void **state)
-{
-    (void)state;
-    store_fixture_open(&fixture);
-    return 0;
-}
-
-static int
-close_fixture(void **state)
-{
-    (void)state;
-    store_fixture_close(&fixture);
-    return 0;
-}
+#include "tests/unit/store_suite.h"
 
 static enum store_status
 commit(const struct job_result *result, const char *answer, const char *request)
@@ -418,9 +400,6 @@ the_log_stays_short(void **state)
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_size, 0);
 }
-
-#define TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int
 main(void)

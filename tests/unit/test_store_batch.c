@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store_fixture.h"
+#include "tests/unit/store_suite.h"
 
 #define UUID "0199f6a2-5c1e-7abc-9def-0123456789ab"
 #define OTHER "0199f6a2-5c1e-7abc-9def-0123456789ac"
-
-static struct store_fixture fixture;
 
 static struct {
     bool came;
@@ -45,20 +43,10 @@ wait_for_reply(void)
 #define ASK(call) (memset(&reply, 0, sizeof(reply)), (call), wait_for_reply())
 
 static int
-open_fixture(void **state)
+close_sound(void **state)
 {
-    (void)state;
-    store_fixture_open(&fixture);
-    return 0;
-}
-
-static int
-close_fixture(void **state)
-{
-    (void)state;
     assert_true(store_fixture_is_sound(&fixture));
-    store_fixture_close(&fixture);
-    return 0;
+    return store_suite_close(state);
 }
 
 static void
@@ -472,23 +460,23 @@ the_sweep_leaves_items_to_their_batch(void **state)
     assert_string_equal(reply.bulks[0].uuid, OTHER);
 }
 
-#define TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+#define SOUND(name) \
+    cmocka_unit_test_setup_teardown(name, store_suite_open, close_sound)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_tally_counts_newest_generations),
-        TEST(a_late_row_of_an_old_generation_is_not_counted),
-        TEST(a_deleted_item_counts_on_and_keeps_its_name),
-        TEST(rows_come_in_order_of_commitment_page_by_page),
-        TEST(results_of_an_ended_batch_stay_what_they_were),
-        TEST(later_rows_are_behind_every_cursor),
-        TEST(the_first_end_of_a_batch_wins),
-        TEST(ended_batches_are_listed_and_found_by_key),
-        TEST(a_batch_is_erased_step_by_step),
-        TEST(the_sweep_leaves_items_to_their_batch),
+        SOUND(a_tally_counts_newest_generations),
+        SOUND(a_late_row_of_an_old_generation_is_not_counted),
+        SOUND(a_deleted_item_counts_on_and_keeps_its_name),
+        SOUND(rows_come_in_order_of_commitment_page_by_page),
+        SOUND(results_of_an_ended_batch_stay_what_they_were),
+        SOUND(later_rows_are_behind_every_cursor),
+        SOUND(the_first_end_of_a_batch_wins),
+        SOUND(ended_batches_are_listed_and_found_by_key),
+        SOUND(a_batch_is_erased_step_by_step),
+        SOUND(the_sweep_leaves_items_to_their_batch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

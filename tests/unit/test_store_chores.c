@@ -7,25 +7,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "tests/unit/store_fixture.h"
-
-static struct store_fixture fixture;
-
-static int
-open_fixture(void **state)
-{
-    (void)state;
-    store_fixture_open(&fixture);
-    return 0;
-}
-
-static int
-close_fixture(void **state)
-{
-    (void)state;
-    store_fixture_close(&fixture);
-    return 0;
-}
+#include "tests/unit/store_suite.h"
 
 static void
 commit(const struct job_result *row, const char *answer, const char *request)
@@ -289,9 +271,6 @@ a_terminal_row_cannot_be_changed_by_hand(void **state)
     assert_int_equal(store_reply.bytes.len, 6);
     assert_int_equal(try_sql("DELETE FROM content"), SQLITE_OK);
 }
-
-#define TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int
 main(void)

@@ -17,25 +17,7 @@
 #include <cmocka.h>
 
 #include "common/store/sqlite.h"
-#include "tests/unit/store_fixture.h"
-
-static struct store_fixture fixture;
-
-static int
-open_fixture(void **state)
-{
-    (void)state;
-    store_fixture_open(&fixture);
-    return 0;
-}
-
-static int
-close_fixture(void **state)
-{
-    (void)state;
-    store_fixture_close(&fixture);
-    return 0;
-}
+#include "tests/unit/store_suite.h"
 
 static enum store_status
 commit(const struct job_result *row, const char *answer)
@@ -609,9 +591,6 @@ a_failed_fsync_ends_the_process(void **state)
         store_fixture_get(&fixture, fixture.store, id, 0, STORE_ROW), STORE_OK);
     assert_true(store_fixture_is_sound(&fixture));
 }
-
-#define TEST(name) \
-    cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 /* What a child is there for. */
 static int
