@@ -22,31 +22,69 @@ is_run(struct slice text)
         memchr(text.data, '\\', text.len) == NULL;
 }
 
-/* Beginnings of words; a word that was begun before is not counted. */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* The high bit of each of eight ASCII bytes that is a letter or a digit. */
+static uint64_t
+letters_of(uint64_t eight)
+{
+    const uint64_t lower = eight | EACH(0x20);
+    const uint64_t letter =
+        (lower + EACH(0x80 - 'a')) & ~(lower + EACH(0x80 - 'z' - 1));
+    const uint64_t digit =
+        (lower + EACH(0x80 - '0')) & ~(lower + EACH(0x80 - '9' - 1));
+
+    return (letter | digit) & EACH(0x80);
+}
+
+/* Beginnings of words in ASCII; one that was begun before is not counted,
+ * nor are the last few bytes. Eight at a time: prompts can have 32 MB. */
 static uint64_t
 count_words(struct slice text)
 {
     uint64_t words = 0;
-    bool before = true;
+    uint64_t before = 0x80;
 
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        bool is_letter =
-            (unsigned)((c | 0x20) - 'a') < 26U || (unsigned)(c - '0') < 10U;
+    for (size_t i = 0; i + 8 <= text.len; i += 8) {
+        uint64_t eight;
+        uint64_t letters;
 
-        words += is_letter & !before;
-        before = is_letter;
+        memcpy(&eight, text.data + i, 8);
+        letters = letters_of(eight);
+        words +=
+            (uint64_t)__builtin_popcountll(letters & ~(letters << 8 | before));
+        before = letters >> 56;
     }
     return words;
 }
 
-static void
-count_block(struct prompt_mix *mix, struct slice text)
+static bool
+is_ascii(struct slice text)
+{
+    uint64_t high = 0;
+    size_t i = 0;
+
+    for (; i + 8 <= text.len; i += 8) {
+        uint64_t eight;
+
+        memcpy(&eight, text.data + i, 8);
+        high |= eight;
+    }
+    for (; i < text.len; i++)
+        high |= (unsigned char)text.data[i];
+    return (high & EACH(0x80)) == 0;
+}
+
+/* Returns how many bytes are ASCII. */
+static uint64_t
+count_scripts(struct prompt_mix *mix, struct slice text)
 {
     uint64_t follow = 0;
     uint64_t lead_two = 0;
     uint64_t lead_more = 0;
 
+    if (is_ascii(text))
+        return text.len;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
 
@@ -54,15 +92,25 @@ count_block(struct prompt_mix *mix, struct slice text)
         lead_two += (c & 0xE0) == 0xC0;
         lead_more += c >= 0xE0;
     }
-    if (!is_run(text)) {
-        mix->count[PROMPT_ASCII] += text.len - follow - lead_two - lead_more;
-        mix->words += count_words(text);
-    }
     mix->count[PROMPT_TWO] += 2 * lead_two;
     /* What is left of the following bytes belongs to the longer ones; a
      * character that lies in two pieces makes it one byte wrong. */
     mix->count[PROMPT_MORE] +=
         lead_more + (follow > lead_two ? follow - lead_two : 0);
+    return text.len - follow - lead_two - lead_more;
+}
+
+static void
+count_block(struct prompt_mix *mix, struct slice text)
+{
+    uint64_t ascii = count_scripts(mix, text);
+
+    if (is_run(text))
+        return;
+    mix->count[PROMPT_ASCII] += ascii;
+    /* Without the words of a mixed block the least is still certain. */
+    if (ascii == text.len)
+        mix->words += count_words(text);
 }
 
 static void

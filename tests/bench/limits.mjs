@@ -141,7 +141,7 @@ async function startSdk(it) {
   const one = async () => {
     while (!stopped) {
       const body = loads[it.load](random, sent++);
-      await sdk.messages.create(body).catch(() => { given_up++; });
+      await sdk.messages.create(body).catch(() => { given_up += !stopped; });
     }
   };
   const all = Promise.all(Array.from({ length: SDK_CONCURRENCY }, one));
