@@ -4,7 +4,7 @@
 /*
  * queue_suite: one Redis for all tests of a program; each finds it empty.
  *
- *   TEST(name) ... cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop)
+ *   cmocka_run_group_tests(tests, queue_suite_start, queue_suite_stop)
  */
 
 #include "queue_helpers.h"
