@@ -83,7 +83,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_ARCHIVES)
 	$(Q)$(CC) $(RELEASE_LDFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(ALL_LIBS)
 
 .PHONY: bench-programs
-bench-programs: $(BENCH_PROGRAMS)
+bench-programs: $(BENCH_PROGRAMS) ## Only build what bench runs
 
 bench: deps-build deps-test ## Measure; prints a table of ratios
 	+@$(BUILD_NOW) all bench-programs
