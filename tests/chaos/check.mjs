@@ -404,7 +404,7 @@ claim(6, 'bytes counted for no job', uploads.length > 0
   || ['0', ''].includes(redis('GET', `${P}bytes`)) ? [] : [redis('GET', `${P}bytes`)]);
 // Every key is of a kind that may be there when nothing is in flight.
 const MAY_STAY = new RegExp('^(install|queues|bytes|replayed|fence|epoch|swept|beat'
-  + '|turn|pools|dead|deadidx|deadgroup|op|unpromoted|tomb:\\d+'
+  + '|turn|pools|quotas|dead|deadidx|deadgroup|op|unpromoted|tomb:\\d+'
   + '|(q|seq|head|idle|idem|bidem|bsha|quota|oplock|probe):.+)$');
 const checkedAbove = /^(job|body|parked|abort|staging|ids|due|retry)(:|$)/;
 claim(6, 'keys that nobody needs any more', keys.map((key) => key.slice(P.length))
