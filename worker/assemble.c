@@ -472,6 +472,13 @@ assembler_has_started(const struct assembler *a)
 }
 
 bool
+assembler_has_content(const struct assembler *a)
+{
+    return a->block_count > 0 &&
+        (a->status == ASSEMBLE_MORE || a->status == ASSEMBLE_DONE);
+}
+
+bool
 assembler_has_unknown(const struct assembler *a)
 {
     return a->has_unknown;

@@ -43,6 +43,8 @@ enum assemble_status assembler_feed(
 enum assemble_status assembler_status(const struct assembler *assembler);
 /* Whether message_start was seen: Claude is at work, tokens are spent. */
 bool assembler_has_started(const struct assembler *assembler);
+/* Whether it is at work on the answer and has not failed so far. */
+bool assembler_has_content(const struct assembler *assembler);
 /* A delta of an unknown type was seen: the Message may lack something. */
 bool assembler_has_unknown(const struct assembler *assembler);
 

@@ -24,6 +24,7 @@ struct claude_call {
     char retry_after[64];
     char should_retry[16];
     struct claude_reply reply;
+    void (*on_begun)(void *arg); /* NULL once it was told */
     void (*on_reply)(void *arg, struct claude_reply *reply);
     void *arg;
 };
@@ -65,14 +66,26 @@ on_header(void *arg, struct slice name, struct slice value)
 }
 
 static void
+feed(struct claude_call *call, struct slice data)
+{
+    void (*on_begun)(void *arg) = call->on_begun;
+
+    if (call->assembler == NULL)
+        call->assembler = assembler_new(call->max_bytes);
+    assembler_feed(call->assembler, data.data, data.len);
+    if (on_begun != NULL && assembler_has_content(call->assembler)) {
+        call->on_begun = NULL;
+        on_begun(call->arg);
+    }
+}
+
+static void
 on_data(void *arg, unsigned status, struct slice data)
 {
     struct claude_call *call = arg;
 
     if (status == 200 && call->stream && call->is_event_stream) {
-        if (call->assembler == NULL)
-            call->assembler = assembler_new(call->max_bytes);
-        assembler_feed(call->assembler, data.data, data.len);
+        feed(call, data);
         return;
     }
     if (status != 200 && call->body.len + data.len > ERROR_BODY_MAX)
@@ -263,6 +276,7 @@ claude_call_start(struct http_client *client,
 
     call->stream = request->stream;
     call->max_bytes = (size_t)request->max_answer_bytes;
+    call->on_begun = request->on_begun;
     call->on_reply = on_reply;
     call->reply.limits = governor_no_headers();
     call->arg = arg;

@@ -30,6 +30,9 @@ struct claude_request {
     bool stream; /* the body asks for a streamed answer */
     int64_t timeout_ms;
     uint64_t max_answer_bytes;
+    /* The content of a streamed answer has begun; at most once, before
+     * on_reply. Must not cancel the call. NULL: nobody wants to know. */
+    void (*on_begun)(void *arg);
 };
 
 struct claude_reply {

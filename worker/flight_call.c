@@ -95,6 +95,7 @@ build_body(struct flight *flight, const char *model, bool stream)
     return 0;
 }
 
+static void on_begun(void *arg);
 static void on_reply(void *arg, struct claude_reply *reply);
 
 /* What the client named, else what the pool is set to. */
@@ -128,6 +129,7 @@ send_request(struct flight *flight, bool stream, int64_t timeout_ms)
         .stream = stream,
         .timeout_ms = timeout_ms,
         .max_answer_bytes = config->max_answer_bytes,
+        .on_begun = flight->probe ? on_begun : NULL,
     };
 
     flight->call =
@@ -244,6 +246,17 @@ probe_succeeded(struct flight *flight)
         log_warn("hold_not_shared", LOG_TEXT("scope", flight->probe_scope));
     log_info("hold_lifted", LOG_TEXT("scope", flight->probe_scope));
     claim_wake_all(worker);
+}
+
+/* A long answer need not end: Claude is back when it begins. */
+static void
+on_begun(void *arg)
+{
+    struct flight *flight = arg;
+
+    probe_succeeded(flight);
+    flight_release_probe(flight);
+    flight->probe = false;
 }
 
 static void

@@ -115,7 +115,7 @@ void governor_refused(
     struct governor *governor, const char *scope, bool ramp, int64_t now_ms);
 
 /* Claude is back after an outage: the pace grows from a quarter of the limits
- * over ramp_ms. */
+ * over ramp_ms, and nothing is in hand. */
 void governor_recovered(
     struct governor *governor, const char *scope, int64_t ramp_ms);
 

@@ -152,7 +152,10 @@ governor_recovered(struct governor *governor, const char *name, int64_t ramp_ms)
 {
     struct scope *scope = governor_find(governor, name);
 
-    if (scope != NULL && scope->ramp_ms < ramp_ms)
+    if (scope == NULL)
+        return;
+    scope->empty = true;
+    if (scope->ramp_ms < ramp_ms)
         scope->ramp_ms = ramp_ms;
 }
 

@@ -58,29 +58,52 @@ describe('trouble of the upstream', { concurrency: true }, () => {
   test('an overload with a time holds every worker and takes no attempt',
     async () => {
       const stack = await startStack({ workers: 2, workerEnv: FAST });
-      await stack.claude.mode({ outage: true, status: 529, retry_after: 3 });
+      await stack.claude.mode({ outage: true, status: 529, retry_after: 7 });
       const ids = await submitMany(stack, 60, 'mock-ok');
-      await until(() => stack.claude.ends().length > 0, { what: 'a call' });
-      await sleep(700);
-      const calls = stack.claude.ends().length;
-      await sleep(1500);
-      assert.equal(stack.claude.ends().length, calls, 'no call while it lasts');
+      await until(() => holdOf(stack, 'overloaded'), { what: 'the hold' });
       await stack.claude.mode({ outage: false });
       const jobs = await stack.waitAll(ids, 40_000);
       assert.ok(jobs.every((job) => job.status === 'succeeded'));
       assert.ok(jobs.every((job) => job.attempts === 1), 'one attempt each');
+      const times = stack.claude.ends().map((line) => line.t_ms);
+      const late = times.filter((t) => t > times[0] + 3000
+        && t < times[0] + 6900);
+      assert.deepEqual(late, [], 'no call while it lasts');
     });
 
   test('a probe that hangs does not keep the others from probing', async () => {
     const stack = await startStack({ workers: 2, workerEnv: FAST });
-    const { first, ids } = await breakThen(stack,
-      ['mock-hang', 'mock-hang', ...Array(20).fill('mock-ok')]);
-    const fine = [...first, ...ids.slice(2)];
-    const jobs = await stack.waitAll(fine, 60_000);
+    await stack.claude.mode({ outage: true, status: 503 });
+    const hangs = await stack.submit('mock-hang',
+      { longhaul: { max_attempts: 100 } });
+    await until(() => opened(stack), { what: 'the breaker' });
+    await stack.claude.mode({ outage: false });
+    // It is the first in line: the first probe is this one.
+    await until(async () => (await stack.claude.stats()).in_flight === 1,
+      { timeoutMs: 20_000, what: 'the probe' });
+    const began = Date.now();
+    const ids = await submitMany(stack, 20, 'mock-ok');
+    const jobs = await stack.waitAll(ids, 40_000);
     assert.ok(jobs.every((job) => job.status === 'succeeded'));
-    for (const id of ids.slice(0, 2)) {
-      await stack.call('POST', `/v1/jobs/${id}/cancel`);
-    }
+    assert.ok(Date.now() - began > 8_000, 'it was alone for a while');
+    await stack.call('POST', `/v1/jobs/${hangs}/cancel`);
+  });
+
+  test('a long answer lifts the hold when it begins', async () => {
+    const stack = await startStack({ workers: 2, workerEnv: { ...FAST,
+      LONGHAUL_STREAM_ABOVE_TOKENS: '500' } });
+    await stack.claude.mode({ outage: true, status: 503 });
+    const ids = await submitMany(stack, 20, 'mock-stream', { max_tokens: 500 });
+    await until(() => opened(stack), { what: 'the breaker' });
+    await stack.claude.mode({ outage: false });
+    await until(() => stack.workers.some((worker) => worker.stderr()
+      .includes('"hold_lifted"')), { what: 'the end of the hold' });
+    const stats = await stack.claude.stats();
+    assert.ok(stack.claude.ends().every((line) => line.status !== 200),
+      'no answer is complete');
+    assert.ok(stats.in_flight > 0);
+    const jobs = await stack.waitAll(ids, 40_000);
+    assert.ok(jobs.every((job) => job.status === 'succeeded'));
   });
 
   test('a job that always fails does not keep the breaker open', async () => {

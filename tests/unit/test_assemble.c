@@ -244,10 +244,12 @@ the_message_reads_like_any_other(void **state)
 
     (void)state;
     assert_false(assembler_has_started(a));
+    assert_false(assembler_has_content(a));
     assert_int_equal(
         assembler_feed(a, streams[0].text, strlen(streams[0].text)),
         ASSEMBLE_DONE);
     assert_true(assembler_has_started(a));
+    assert_true(assembler_has_content(a));
     assert_false(assembler_has_unknown(a));
     assembler_message(a, &out);
     assert_int_equal(answer_parse(buffer_slice(&out), &answer, &reason), 0);

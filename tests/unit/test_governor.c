@@ -260,6 +260,26 @@ cached_input_is_not_reserved(void **state)
 }
 
 static void
+after_an_outage_the_pace_begins_low_and_with_nothing_in_hand(void **state)
+{
+    struct governor *governor = governor_with(600, 0, 0);
+    struct queue_quota_report told;
+
+    (void)state;
+    report(governor, 0);
+    governor_recovered(governor, SCOPE, 5000);
+    told = report(governor, 1000);
+    assert_int_equal(told.ramp_ms, 5000);
+    assert_true(told.empty);
+    assert_true(is_quiet(governor, 2000)); /* once */
+    /* A ramp that Claude has asked for is longer, and stays. */
+    governor_refused(governor, SCOPE, true, 3000);
+    governor_recovered(governor, SCOPE, 5000);
+    assert_true(report(governor, 4000).ramp_ms > 5000);
+    governor_free(governor);
+}
+
+static void
 a_foreign_user_of_the_quota_slows_us_down(void **state)
 {
     struct governor *governor = governor_with(0, 0, 0);
@@ -453,6 +473,8 @@ main(void)
         cmocka_unit_test(
             a_refusal_empties_the_buckets_and_makes_smaller_bursts),
         cmocka_unit_test(what_was_reserved_and_refused_is_counted),
+        cmocka_unit_test(
+            after_an_outage_the_pace_begins_low_and_with_nothing_in_hand),
         cmocka_unit_test(without_headers_the_limit_is_guessed_from_refusals),
         cmocka_unit_test(nonsense_in_headers_is_no_limit),
         cmocka_unit_test(more_left_than_the_limit_is_not_believed),
