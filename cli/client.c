@@ -259,6 +259,28 @@ client_json(struct client *client, const struct client_request *request,
 }
 
 int
+client_show(struct cli *cli, const char *method, const char *path,
+    void (*show)(const json_t *json))
+{
+    struct http_sync_reply reply = {0};
+    json_t *json;
+    int code;
+    struct client *client = client_new(cli, &code);
+    if (client == NULL)
+        return code;
+    struct client_request request = {.method = method, .path = path};
+    code = client_json(client, &request, &reply, &json);
+    if (code == CLI_OK && cli->args.json)
+        out_write_line(buffer_slice(&reply.body));
+    else if (code == CLI_OK)
+        show(json);
+    json_decref(json);
+    buffer_clear(&reply.body);
+    client_free(client);
+    return code;
+}
+
+int
 client_get(struct client *client, struct http_sync_reply *reply, json_t **json,
     const char *format, ...)
 {

@@ -55,6 +55,11 @@ int client_get(struct client *client, struct http_sync_reply *reply,
     json_t **json, const char *format, ...)
     __attribute__((format(printf, 4, 5), warn_unused_result));
 
+/* One call, shown: its body as it is with --json, else by `show`. Returns the
+ * exit code. */
+int client_show(struct cli *cli, const char *method, const char *path,
+    void (*show)(const json_t *json)) MUST_CHECK;
+
 /* Says why the call failed, in the words of the server if it had any, and
  * gives the exit code. */
 int client_explain(

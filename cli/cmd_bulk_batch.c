@@ -95,28 +95,6 @@ show_list(const json_t *list)
     out_table_print(table, 1);
 }
 
-static int
-call_and_show(struct cli *cli, const char *method, const char *path,
-    void (*show)(const json_t *json))
-{
-    struct http_sync_reply reply = {0};
-    json_t *json = NULL;
-    int code;
-    struct client *client = client_new(cli, &code);
-    if (client == NULL)
-        return code;
-    struct client_request request = {.method = method, .path = path};
-    code = client_json(client, &request, &reply, &json);
-    if (code == CLI_OK && cli->args.json)
-        out_write_line(buffer_slice(&reply.body));
-    else if (code == CLI_OK)
-        show(json);
-    json_decref(json);
-    buffer_clear(&reply.body);
-    client_free(client);
-    return code;
-}
-
 int
 cmd_bulk_status(struct cli *cli)
 {
@@ -128,7 +106,7 @@ cmd_bulk_status(struct cli *cli)
         batch_path(cli, "", &path);
     else
         buffer_printf(&path, "/v1/batches?limit=%" PRIu64, most);
-    int code = call_and_show(
+    int code = client_show(
         cli, "GET", path.data, cli->argc > 0 ? show_batch : show_list);
     buffer_clear(&path);
     return code;
@@ -139,7 +117,7 @@ cmd_bulk_cancel(struct cli *cli)
 {
     struct buffer path = {0};
     batch_path(cli, "/cancel", &path);
-    int code = call_and_show(cli, "POST", path.data, show_batch);
+    int code = client_show(cli, "POST", path.data, show_batch);
     buffer_clear(&path);
     return code;
 }

@@ -241,33 +241,21 @@ show_all(const json_t *list)
     out_table_print(table, 2);
 }
 
+/* The list, or with a word on the command line that operation. */
 static int
 call_and_show(struct cli *cli, const char *method, const char *tail,
     void (*show)(const json_t *json))
 {
-    struct http_sync_reply reply = {0};
     struct buffer path = {0};
-    json_t *json;
     int code;
-    struct client *client = client_new(cli, &code);
-    if (client == NULL)
-        return code;
     buffer_append_text(&path, "/v1/operations");
     if (cli->argc > 0) {
         buffer_append_char(&path, '/');
         client_encode(&path, slice_of(cli->argv[0]));
     }
     buffer_append_text(&path, tail);
-    struct client_request request = {.method = method, .path = path.data};
-    code = client_json(client, &request, &reply, &json);
-    if (code == CLI_OK && cli->args.json)
-        out_write_line(buffer_slice(&reply.body));
-    else if (code == CLI_OK)
-        show(json);
-    json_decref(json);
+    code = client_show(cli, method, path.data, show);
     buffer_clear(&path);
-    buffer_clear(&reply.body);
-    client_free(client);
     return code;
 }
 

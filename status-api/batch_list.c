@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/queue/batch_fill.h"
 #include "status-api/batch_pace.h"
 #include "status-api/batch_page.h"
 #include "status-api/batches.h"
@@ -68,7 +69,7 @@ add(struct list_call *list, const struct bulk *batch,
         .open = batch->state != BATCH_ENDED};
     if (live != NULL)
         item.live = *live;
-    batch_view_fill(batch, live, &batch->tally, clock_wall_ms(), &item.view);
+    batch_fill_view(batch, live, &batch->tally, clock_wall_ms(), &item.view);
     if (!item.open)
         item.view.seconds_left = 0;
     list->matched += item.hidden ? 0 : 1;
@@ -135,7 +136,7 @@ on_tally(void *arg, enum store_status status, const struct bulk_tally *tally)
     memcpy(batch.uuid, item->view.uuid, sizeof(batch.uuid));
     memcpy(batch.tenant, item->view.tenant, sizeof(batch.tenant));
     memcpy(batch.run, item->view.run, sizeof(batch.run));
-    batch_view_fill(&batch, &item->live, tally, 0, &item->view);
+    batch_fill_view(&batch, &item->live, tally, 0, &item->view);
     batch_pace_estimate(list->call.status->pace, &item->view);
     list->counted++;
     count_next(list);

@@ -21,21 +21,9 @@ struct batch_found {
     int64_t last_row;
 };
 
-/* Results of batches of the Claude face are kept for so long after their
- * creation. */
-#define BATCH_ARCHIVE_MS (INT64_C(29) * 86400 * 1000)
-
 /* on_done runs exactly once, never before the call returned; what it is given
  * lives for the call. */
 void batch_look(struct status *status, const char *uuid,
     void (*on_done)(void *arg, const struct batch_found *found), void *arg);
-
-/* --- pure ---------------------------------------------------------------- */
-
-/* The view without its estimate. `live` is NULL when it has ended (then the
- * tally of the batch itself counts). */
-void batch_view_fill(const struct bulk *batch,
-    const struct queue_bulk_view *live, const struct bulk_tally *tally,
-    int64_t now_ms, struct batch_view *view);
 
 #endif

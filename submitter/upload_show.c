@@ -1,75 +1,13 @@
-#include <string.h>
-
 #include "common/base/clock.h"
+#include "common/queue/batch_fill.h"
 #include "submitter/upload.h"
-
-/* Results of batches on Claude's face are kept so long after creation. */
-#define ARCHIVE_MS (INT64_C(29) * 86400 * 1000)
-
-/* What the batch says of itself, and its rows so far. */
-static void
-fill_view(const struct bulk *batch, const struct bulk_tally *tally,
-    struct batch_view *view)
-{
-    memset(view, 0, sizeof(*view));
-    memcpy(view->uuid, batch->uuid, sizeof(view->uuid));
-    memcpy(view->tenant, batch->tenant, sizeof(view->tenant));
-    memcpy(view->run, batch->run, sizeof(view->run));
-    view->state = batch->state;
-    view->created_ms = batch->created_ms;
-    view->expires_ms = batch->expires_ms;
-    view->ended_ms = batch->ended_ms;
-    view->cancel_ms = batch->cancel_ms;
-    if (batch->face == BULK_CLAUDE && batch->state == BATCH_ENDED &&
-        clock_wall_ms() - batch->created_ms >= ARCHIVE_MS)
-        view->archived_ms = batch->created_ms + ARCHIVE_MS;
-    view->accepted = batch->total;
-    view->rejected = batch->rejected;
-    view->usage = tally->usage;
-    view->cost_usd_nanos = tally->cost_usd_nanos == 0 && tally->unpriced > 0
-        ? -1
-        : tally->cost_usd_nanos;
-    view->seconds_left = -1;
-}
-
-static uint64_t
-take(uint64_t *left, uint64_t wanted)
-{
-    uint64_t taken = wanted < *left ? wanted : *left;
-    *left -= taken;
-    return taken;
-}
-
-/* What has no row is in flight (live: NULL when nothing is), and Redis says
- * where. A replayed item that runs again has a failed row, which counts no
- * more. The sum is always what was accepted. */
-static void
-fill_counts(const struct bulk_tally *tally, const struct queue_bulk_view *live,
-    struct batch_view *view)
-{
-    uint64_t left = view->accepted;
-    uint64_t failed = tally->failed;
-    uint64_t *counts = view->counts;
-    if (live != NULL)
-        (void)take(&failed, live->again);
-    counts[JOB_SUCCEEDED] = take(&left, tally->succeeded);
-    counts[JOB_FAILED] = take(&left, failed);
-    counts[JOB_CANCELED] = take(&left, tally->canceled);
-    counts[JOB_EXPIRED] = take(&left, tally->expired);
-    if (live != NULL) {
-        counts[JOB_RUNNING] = take(&left, live->running);
-        counts[JOB_RETRYING] = take(&left, live->retrying);
-    }
-    counts[JOB_QUEUED] = left;
-}
 
 static void
 show(struct upload *upload, const struct bulk *batch,
     const struct bulk_tally *tally, const struct queue_bulk_view *live)
 {
     struct batch_view view;
-    fill_view(batch, tally, &view);
-    fill_counts(tally, live, &view);
+    batch_fill_view(batch, live, tally, clock_wall_ms(), &view);
     upload_reply_existing(upload, &view);
 }
 

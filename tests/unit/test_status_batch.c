@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "common/queue/batch_fill.h"
 #include "status-api/batch_line.h"
 #include "status-api/batch_look.h"
 #include "status-api/batch_page.h"
@@ -263,7 +264,7 @@ counts_sum_up_whatever_was_seen_twice(void **state)
     struct queue_bulk_view live = {.running = 3, .retrying = 2};
     struct batch_view view;
     (void)state;
-    batch_view_fill(&batch, &live, &tally, 0, &view);
+    batch_fill_view(&batch, &live, &tally, 0, &view);
     assert_int_equal(sum_of(&view), 10);
     assert_int_equal(view.counts[JOB_SUCCEEDED], 6);
     assert_int_equal(view.counts[JOB_RUNNING], 1);
@@ -280,7 +281,7 @@ a_replayed_item_is_not_counted_as_failed(void **state)
     struct queue_bulk_view live = {.running = 1, .again = 1};
     struct batch_view view;
     (void)state;
-    batch_view_fill(&batch, &live, &tally, 0, &view);
+    batch_fill_view(&batch, &live, &tally, 0, &view);
     assert_int_equal(sum_of(&view), 10);
     assert_int_equal(view.counts[JOB_FAILED], 1);
     assert_int_equal(view.counts[JOB_RUNNING], 1);
@@ -294,10 +295,10 @@ a_cost_is_only_told_when_there_is_a_price(void **state)
     struct bulk_tally tally = {.succeeded = 3, .unpriced = 3};
     struct batch_view view;
     (void)state;
-    batch_view_fill(&batch, NULL, &tally, 0, &view);
+    batch_fill_view(&batch, NULL, &tally, 0, &view);
     assert_int_equal(view.cost_usd_nanos, -1);
     tally.cost_usd_nanos = 5;
-    batch_view_fill(&batch, NULL, &tally, 0, &view);
+    batch_fill_view(&batch, NULL, &tally, 0, &view);
     assert_int_equal(view.cost_usd_nanos, 5);
 }
 
@@ -310,12 +311,12 @@ results_of_the_claude_face_are_archived_after_29_days(void **state)
     const int64_t at_ms = batch.created_ms + BATCH_ARCHIVE_MS;
     (void)state;
     batch.state = BATCH_ENDED;
-    batch_view_fill(&batch, NULL, &tally, at_ms + 1, &view);
+    batch_fill_view(&batch, NULL, &tally, at_ms + 1, &view);
     assert_int_equal(view.archived_ms, 0);
     batch.face = BULK_CLAUDE;
-    batch_view_fill(&batch, NULL, &tally, at_ms - 1, &view);
+    batch_fill_view(&batch, NULL, &tally, at_ms - 1, &view);
     assert_int_equal(view.archived_ms, 0);
-    batch_view_fill(&batch, NULL, &tally, at_ms, &view);
+    batch_fill_view(&batch, NULL, &tally, at_ms, &view);
     assert_int_equal(view.archived_ms, at_ms);
 }
 
