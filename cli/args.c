@@ -119,6 +119,7 @@ args_init(struct args *args)
     args->timeout_ms = -1;
     args->limit = ARGS_UNSAID;
     args->show = ARGS_UNSAID;
+    args->max_tokens = ARGS_UNSAID;
     args->generation = UINT64_MAX;
     args->port = 8080;
     args->data = args_data_default;

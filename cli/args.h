@@ -39,7 +39,7 @@ struct args {
     const char *expires_in;
     const char *idempotency_key;
     struct args_list tags;
-    uint64_t max_tokens;
+    uint64_t max_tokens; /* or ARGS_UNSAID */
     bool wait;
     bool result;
     bool text;

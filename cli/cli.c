@@ -267,6 +267,9 @@ cli_main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0)
         return cmd_version(NULL);
     const struct command *command = find(argc - 1, argv + 1);
+    if (command == NULL && asks_for_help(argc - 2, argv + 2) &&
+        tell_group(argv[1]))
+        return CLI_OK;
     if (command == NULL)
         return unknown(argc - 1, argv + 1);
     int words = (int)words_of(command->name);

@@ -21,7 +21,8 @@ check_usage(struct cli *cli, double *max_cost)
             "-o FILE says where the answers go; the same command again then "
             "goes on where it stopped");
     if (args->template_file == NULL &&
-        (args->system != NULL || args->model != NULL || args->max_tokens > 0))
+        (args->system != NULL || args->model != NULL ||
+            args->max_tokens != ARGS_UNSAID))
         return cli_usage(cli,
             "without -t each line of JSON is a whole request: --model, "
             "--max-tokens and --system must be in it");
@@ -29,6 +30,8 @@ check_usage(struct cli *cli, double *max_cost)
         (text_parse_double(slice_of(args->max_cost), max_cost) != 0 ||
             *max_cost < 0))
         return cli_usage(cli, "--max-cost wants dollars, such as 20 or 0.5");
+    if (args->max_tokens == 0)
+        return cli_usage(cli, "--max-tokens is at least 1");
     if (args->limit == 0)
         return cli_usage(cli, "--limit is at least 1");
     if (bulk_progress_mode(args->progress, false, &mode) != 0)
@@ -48,8 +51,8 @@ open_run(struct cli *cli, struct bulk_run *run)
     struct bulk_recipe_options options = {.template_path = args->template_file,
         .system_path = args->system,
         .model = args->model != NULL ? args->model : client_model(run->client),
-        .max_tokens =
-            args->max_tokens > 0 ? args->max_tokens : MAX_TOKENS_DEFAULT,
+        .max_tokens = args->max_tokens != ARGS_UNSAID ? args->max_tokens
+                                                      : MAX_TOKENS_DEFAULT,
         .id_column = args->id_column};
     if (!job_model_is_valid(slice_of(options.model)))
         return cli_usage(cli, "--model is not the name of a model");

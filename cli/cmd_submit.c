@@ -110,7 +110,7 @@ make_body(struct cli *cli, struct buffer *body)
         buffer_append_json(body, buffer_slice(&prompt));
         put_text(body, "model", args->model);
         put_text(body, "system", args->system);
-        if (args->max_tokens > 0)
+        if (args->max_tokens != ARGS_UNSAID)
             buffer_printf(body, ",\"max_tokens\":%" PRIu64, args->max_tokens);
         put_options(args, body);
         buffer_append_char(body, '}');
@@ -124,8 +124,9 @@ read_json_body(struct cli *cli, struct buffer *body)
 {
     const struct args *args = &cli->args;
     if (args->message != NULL || args->file != NULL || args->system != NULL ||
-        args->model != NULL || args->lane != NULL || args->max_tokens > 0 ||
-        args->expires_in != NULL || args->tags.count > 0)
+        args->model != NULL || args->lane != NULL ||
+        args->max_tokens != ARGS_UNSAID || args->expires_in != NULL ||
+        args->tags.count > 0)
         return cli_usage(cli,
             "--json-body is sent byte for byte, so what it should say must "
             "be in it (options in its \"longhaul\" object)");

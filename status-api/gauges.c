@@ -9,8 +9,9 @@
 #include "status-api/waiters.h"
 
 static const struct metric_family jobs = {.name = "longhaul_jobs",
-    .help = "Jobs in flight by queue and state; retrying and closing are "
-            "counted over all queues.",
+    .help = "Jobs in flight by queue and state; retrying, closing and staged "
+            "(items of batches on their way to a queue) are counted over all "
+            "queues.",
     .kind = METRIC_GAUGE,
     .labels = {"queue", "state"}};
 static const struct metric_family oldest = {
@@ -26,6 +27,11 @@ static const struct metric_family dead_letters = {
     .name = "longhaul_dead_letters",
     .help = "Failed jobs that wait for replay or discard.",
     .kind = METRIC_GAUGE};
+static const struct metric_family batches = {.name = "longhaul_batches",
+    .help = "Batches by state: open ones have items in flight, those in "
+            "upload are not accepted yet.",
+    .kind = METRIC_GAUGE,
+    .labels = {"state"}};
 static const struct metric_family submitted = {
     .name = "longhaul_queue_submitted_total",
     .help = "Jobs accepted since this Redis began.",
@@ -86,6 +92,12 @@ set_queues(struct metrics *metrics, const struct queue_stats *stats)
         (double)stats->retrying);
     metrics_set(metrics, &jobs, (const char *const[]){"all", "closing"},
         (double)stats->closing);
+    metrics_set(metrics, &jobs, (const char *const[]){"all", "staged"},
+        (double)stats->unpromoted);
+    metrics_set(metrics, &batches, (const char *const[]){"open"},
+        (double)stats->batches);
+    metrics_set(metrics, &batches, (const char *const[]){"upload"},
+        (double)stats->uploads);
     metrics_set(metrics, &request_bytes, NULL, (double)stats->bytes);
     metrics_set(metrics, &dead_letters, NULL, (double)stats->dead);
     metrics_set(metrics, &submitted, NULL, (double)stats->submitted_total);
@@ -106,7 +118,7 @@ gauges_set(void *arg)
     struct metrics *metrics = status->service->metrics;
     const struct queue_stats *stats = numbers_get(status->numbers);
     static const struct metric_family *const stale[] = {&jobs, &oldest,
-        &request_bytes, &dead_letters, &submitted, &paused, &workers,
+        &request_bytes, &dead_letters, &batches, &submitted, &paused, &workers,
         &redis_used, &redis_max};
     struct store_stats store;
     for (size_t i = 0; i < sizeof(stale) / sizeof(stale[0]); i++)

@@ -39,6 +39,7 @@ struct scope {
     double cached_share;
     struct told told[QUOTA_KINDS];
     bool answered; /* by Claude, in whatever way */
+    bool untold; /* the last report did not arrive */
     unsigned bare; /* answers in a row that told no limit */
     bool synced; /* the shared state is known */
     bool reporting;

@@ -341,7 +341,7 @@ governor_report(struct governor *governor, int64_t now_ms,
         struct scope *scope = governor->scopes[i];
 
         bool due = now_ms - scope->report_ms >= GOVERNOR_REPORT_MS ||
-            (scope->answered && governor_is_scouting(scope));
+            (scope->answered && !scope->untold && governor_is_scouting(scope));
 
         if (scope->reporting || !due)
             continue;
@@ -370,6 +370,7 @@ governor_reported(struct governor *governor, const char *name,
         return;
     scope->reporting = false;
     scope->report_ms = now_ms;
+    scope->untold = state == NULL;
     if (state == NULL)
         return;
     scope->synced = true;

@@ -24,6 +24,8 @@
 #include "worker/upkeep.h"
 #include "worker/upstream.h"
 
+#define ORPHAN_EVERY_MS 200
+
 /* --- small things ---------------------------------------------------- */
 
 static void
@@ -119,6 +121,25 @@ on_hand_back_timer(evutil_socket_t fd, short what, void *arg)
     hand_back(worker, FLIGHT_CALLING);
 }
 
+/* Redis has gone with the program that ran us, and the next one waits for our
+ * end before it starts another: what is paid for is finished and saved, for
+ * all else nobody is there to take it back. */
+static void
+on_orphan_timer(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval again = {0, ORPHAN_EVERY_MS * 1000};
+    struct worker *worker = arg;
+
+    (void)fd;
+    (void)what;
+    if (worker->counts[FLIGHT_CALLING] + worker->counts[FLIGHT_SAVING] > 0) {
+        evtimer_add(worker->orphan_timer, &again);
+        return;
+    }
+    log_info("orphan_ends", LOG_INT("held", worker->flight_count));
+    service_abort(worker->service, SERVICE_EXIT_OK);
+}
+
 /* Nothing new; what was not sent goes back at once, what was may finish. */
 static void
 on_drain(void *arg)
@@ -126,12 +147,15 @@ on_drain(void *arg)
     struct worker *worker = arg;
     int64_t grace_ms = worker->service->config->grace_ms;
     const struct timeval wait = {grace_ms / 1000, (grace_ms % 1000) * 1000};
+    static const struct timeval soon = {0, ORPHAN_EVERY_MS * 1000};
 
     worker->draining = true;
     claimer_stop(worker->claimer);
     evtimer_add(worker->hand_back_timer, &wait);
     hand_back(worker, FLIGHT_CLAIMED);
     worker_leave_when_idle(worker);
+    if (service_is_orphan(worker->service))
+        evtimer_add(worker->orphan_timer, &soon);
 }
 
 /* The loop is over, maybe in the middle of everything: a second signal, or
@@ -146,6 +170,7 @@ on_end(void *arg)
     claimer_stop(worker->claimer);
     upkeep_stop(worker->upkeep);
     evtimer_del(worker->hand_back_timer);
+    evtimer_del(worker->orphan_timer);
     hand_back(worker, FLIGHT_CALLING);
     hand_back(worker, FLIGHT_CLAIMED);
     worker->ended = true;
@@ -181,6 +206,7 @@ build(struct worker *worker)
     worker->leases = lease_table_new();
     worker->claimer = claimer_new(worker);
     worker->hand_back_timer = timer_new(worker, on_hand_back_timer);
+    worker->orphan_timer = timer_new(worker, on_orphan_timer);
     worker->upkeep = upkeep_new(worker);
 }
 
@@ -266,6 +292,7 @@ worker_free(struct worker *worker)
     }
     upkeep_free(worker->upkeep);
     event_free(worker->hand_back_timer);
+    event_free(worker->orphan_timer);
     claimer_free(worker->claimer);
     http_client_free(worker->client);
     close_pools(worker);

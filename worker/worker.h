@@ -72,6 +72,7 @@ struct worker {
     size_t pool_count;
     struct pool *pools[WORKER_POOLS_MAX];
     struct event *hand_back_timer;
+    struct event *orphan_timer; /* draining, after the parent's death */
     struct claimer *claimer;
     struct upkeep *upkeep;
 };

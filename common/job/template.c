@@ -242,8 +242,9 @@ refuse_unknown(const struct field *field, const struct slice *names,
         buffer_printf(error, "; did you mean {{%.*s}}?", (int)names[near].len,
             names[near].data);
     else
-        buffer_append_char(error, ';');
-    buffer_append_text(error, count > 0 ? " The fields are: " : " none is");
+        buffer_append_char(error, '.');
+    buffer_append_text(
+        error, count > 0 ? " The fields are: " : " There are none");
     for (size_t i = 0; i < count && i < LISTED_MAX; i++)
         buffer_printf(error, "%s%.*s", i > 0 ? ", " : "", (int)names[i].len,
             names[i].data);

@@ -494,6 +494,9 @@ struct queue_stats {
         struct queue_quota_state state; /* per_min 0: no limit is known */
     } * quotas;
     size_t consumer_count; /* live workers */
+    uint64_t batches; /* in flight */
+    uint64_t uploads; /* batches that nobody sees yet */
+    uint64_t unpromoted; /* of jobs: items of batches that are in no queue */
 };
 int queue_stats_get(struct queue *queue,
     void (*on_stats)(

@@ -95,6 +95,9 @@ tell(struct stats_call *mine, const struct redisReply *reply)
         .consumer_count = queue_reply_unsigned(redis_reply_at(reply, 6)),
         .redis_used_bytes = info_number(memory, "used_memory:"),
         .redis_max_bytes = info_number(memory, "maxmemory:"),
+        .batches = queue_reply_u64(redis_reply_at(reply, 13)),
+        .uploads = queue_reply_u64(redis_reply_at(reply, 14)),
+        .unpromoted = queue_reply_u64(redis_reply_at(reply, 15)),
     };
 
     stats.queue_count = read_queues(redis_reply_at(reply, 9), &queues);

@@ -237,6 +237,12 @@ on_signal(evutil_socket_t number, short events, void *arg)
         service_drain(service);
 }
 
+bool
+service_is_orphan(const struct service *service)
+{
+    return service->state->parent != 0 && getppid() != service->state->parent;
+}
+
 void
 service_abort(struct service *service, int exit_code)
 {
@@ -386,6 +392,8 @@ service_start(int *argc, char **argv, const struct service_program *program,
         return NULL;
     service_process_prepare(&flags);
     struct service *service = service_new(program);
+    if (flags.die_with_parent)
+        service->state->parent = flags.parent != 0 ? flags.parent : getppid();
     if (open_config(service, argc, argv, flags.config_path, exit_code) != 0)
         goto fail;
     if (flags.check) {

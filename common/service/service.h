@@ -103,6 +103,9 @@ void service_free(struct service *service);
 
 /* Begins to drain, as SIGTERM does. */
 void service_drain(struct service *service);
+/* Whether the program that this one was to end with (--die-with-parent) has
+ * gone: then what it ran beside this one, Redis with it, goes as well. */
+bool service_is_orphan(const struct service *service);
 /* Ends the loop without draining; service_run() returns exit_code. */
 void service_abort(struct service *service, int exit_code);
 /* Runs once when draining begins. At most 8 hooks. */

@@ -47,6 +47,7 @@ struct service_state {
     unsigned holds; /* draining waits for these */
     int exit_code;
     bool ended; /* service_abort() was called */
+    int64_t parent; /* to end with; 0: none */
     double started_s;
     /* marker */
     enum service_marker_state marker_state;

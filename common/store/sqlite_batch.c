@@ -227,13 +227,15 @@ rows_statement(const struct store_batch_query *query, struct buffer *sql)
     buffer_append_text(sql,
         query->answers ? "c.answer, c.answer_zstd, c.answer_bytes, j.row "
                        : "NULL, 0, 0, j.row ");
-    buffer_append_text(sql, "FROM job AS j INDEXED BY job_batch ");
+    buffer_append_text(sql,
+        query->dead ? "FROM job AS j INDEXED BY job_batch_dead "
+                    : "FROM job AS j INDEXED BY job_batch ");
     if (query->answers)
         buffer_append_text(sql, "LEFT JOIN content AS c ON c.row = j.row ");
     buffer_append_text(
         sql, "WHERE j.batch = ?1 AND j.row > ?2 AND j.row <= ?3 ");
     if (query->dead)
-        buffer_append_text(sql, "AND j.dead = 1 ");
+        buffer_append_text(sql, "AND j.dead = 1 AND j.batch IS NOT NULL ");
     if (query->newest)
         buffer_append_text(sql,
             "AND NOT EXISTS (SELECT 1 FROM job AS n WHERE n.id = j.id AND "

@@ -7,7 +7,8 @@
 --   now_ms, {scope, hold, ...}, {name, waiting, running, oldest id, ...},
 --   the text of INFO memory, {pool, what its workers told, ...}, {scope of a
 --   quota, requests, input and output tokens that may be used now, and per
---   minute ('' no limit known), ...}}
+--   minute ('' no limit known), ...}, batches in flight, batches that are
+--   being uploaded, items that are in no queue yet}
 --
 -- Reads only: cut or sent twice, nothing changes.
 local submitted = -tonumber(call('GET', P .. 'replayed') or 0)
@@ -64,4 +65,6 @@ return { jobs, tonumber(call('GET', P .. 'bytes') or 0),
   call('ZCARD', P .. 'retry'), call('XLEN', P .. 'q:closing'),
   call('XLEN', P .. 'dead'), submitted, live, clock_ms(),
   call('HGETALL', P .. 'hold'), queues, call('INFO', 'memory'),
-  call('HGETALL', P .. 'pools'), quotas }
+  call('HGETALL', P .. 'pools'), quotas, call('ZCARD', P .. 'batches'),
+  call('ZCARD', P .. 'batches:staging'),
+  tonumber(call('GET', P .. 'unpromoted') or 0) }

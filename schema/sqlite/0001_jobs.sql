@@ -52,6 +52,9 @@ CREATE INDEX job_finished ON job (finished_ms)
     WHERE dead = 0 AND batch IS NULL;
 CREATE INDEX job_dead ON job (finished_ms) WHERE dead = 1 AND batch IS NULL;
 CREATE INDEX job_batch ON job (batch) WHERE batch IS NOT NULL;
+-- What failed of a batch is asked for by those who let it run again.
+CREATE INDEX job_batch_dead ON job (batch)
+    WHERE dead = 1 AND batch IS NOT NULL;
 
 CREATE TABLE job_tag (
     tag TEXT NOT NULL,

@@ -8,8 +8,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync,
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { bin, freePort, sleep, startProcess, stopAll, tmpdir, until }
-  from './lib/index.mjs';
+import { bin, freePort, sleep, startFakeClaude, startProcess, stopAll, tmpdir,
+  until } from './lib/index.mjs';
 import { noSmallDisk, smallDisk } from './lib/faults.mjs';
 
 after(stopAll);
@@ -368,6 +368,27 @@ describe('trouble', () => {
     await up.stop();
   });
 
+  test('what is paid for when it is killed is saved, and the next one does '
+    + 'not wait for more', async () => {
+    const claude = await startFakeClaude();
+    const env = { ANTHROPIC_BASE_URL: claude.url,
+      ANTHROPIC_API_KEY: 'sk-ant-kill', LONGHAUL_JOB_HEADER: 'x-longhaul-job' };
+    const up = await startUp({ env });
+    const { out } = await run(['submit', '-m', 'mock-slow-2s', '--message',
+      'Slowly.'], { url: up.url });
+    await until(() => claude.ledger().length > 0, { what: 'the call' });
+    await up.kill();
+    const began = performance.now();
+    const again = await startUp({ data: up.dir, env });
+    const took = performance.now() - began;
+    assert.ok(took < 10_000, `its grace is 30 s, it took ${took} ms`);
+    const done = await run(['wait', out.trim()], { url: again.url });
+    assert.equal(done.code, 0, done.err);
+    assert.equal(claude.ends().length, 1, 'paid for once');
+    await again.stop();
+    await claude.stop();
+  });
+
   test('its programs die with it, and the next one has the jobs', async () => {
     const up = await startUp();
     const done = await run(['submit', '--message', 'Keep this. And that.'],
@@ -510,6 +531,10 @@ describe('without a server', () => {
       assert.equal(flag.code, 0, command);
       assert.match(flag.out, /usage: /);
     }
+    const group = await run(['bulk', '--help']);
+    assert.equal(group.code, 0);
+    assert.match(group.err, /longhaul bulk run/);
+    assert.doesNotMatch(group.err, /unknown/);
     assert.match((await run(['version'])).out, /^longhaul \d+\.\d+\.\d+\n$/);
     assert.equal((await run([])).code, 2);
   });

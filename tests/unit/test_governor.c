@@ -106,6 +106,27 @@ scouts_go_ahead_while_no_limit_is_known(void **state)
     governor_free(governor);
 }
 
+/* Redis is away: whoever tells until there is nothing to tell comes to an
+ * end, and tries again after the usual time. */
+static void
+a_report_that_did_not_arrive_is_not_due_at_once(void **state)
+{
+    struct governor *governor = governor_with(0, 0, 0);
+    struct governor_call call;
+    const struct queue_claim claim = {.reserved = false};
+    struct queue_quota_report told;
+
+    (void)state;
+    report(governor, 0);
+    governor_start(governor, SCOPE, &call, &claim);
+    hear(governor, 3, 600, 599);
+    assert_true(governor_report(governor, 3, &told));
+    governor_reported(governor, SCOPE, NULL, 3);
+    assert_false(governor_report(governor, 3, &told));
+    assert_true(governor_report(governor, 3 + GOVERNOR_REPORT_MS, &told));
+    governor_free(governor);
+}
+
 static void
 answers_without_limits_free_the_pace(void **state)
 {
@@ -462,6 +483,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_claimed_before_the_limits_are_shared),
         cmocka_unit_test(scouts_go_ahead_while_no_limit_is_known),
+        cmocka_unit_test(a_report_that_did_not_arrive_is_not_due_at_once),
         cmocka_unit_test(answers_without_limits_free_the_pace),
         cmocka_unit_test(the_lower_of_configured_and_told_holds),
         cmocka_unit_test(an_error_without_limits_does_not_lift_them),

@@ -279,6 +279,9 @@ staging_is_admitted_like_enqueueing(void **state)
     assert_int_equal(do_stats(f), QUEUE_OK);
     assert_int_equal(got.stats.jobs, 2);
     assert_int_equal(got.stats.bytes, 8);
+    assert_int_equal(got.stats.uploads, 1);
+    assert_int_equal(got.stats.batches, 0);
+    assert_int_equal(got.stats.unpromoted, 2);
 }
 
 static void

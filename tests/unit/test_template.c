@@ -101,7 +101,7 @@ names_what_is_wrong(void **state)
         "line 2: there is no field {{subjet}}; did you mean {{subject}}?");
     refuses("{{Body}}", "did you mean {{body}}?");
     refuses("{{colour}}",
-        "there is no field {{colour}}; The fields are: id, subject, body");
+        "there is no field {{colour}}. The fields are: id, subject, body");
     refuses("{{twice}}", "{{twice}} is the name of two columns");
 }
 
