@@ -354,6 +354,10 @@ claim_from(struct work_queue *queue, unsigned slots)
     bucket->asked += chosen.count;
     governor_quota(queue->claimer->worker->governor, bucket->scope, queue->name,
         &ask->quota);
+    /* Jobs that always fail would come back again and again before any that
+     * was never tried. */
+    if (chosen.answer == ROUTE_PROBE)
+        ask->quota.new_first = bucket->probes++ % 2 == 1;
     if (chosen.answer == ROUTE_PROBE)
         ask_probe(ask);
     else

@@ -31,6 +31,7 @@ struct worker_bucket {
     char scope[POOL_SCOPE_SIZE]; /* "POOL/BUCKET", for the governor */
     char hold_scope[POOL_SCOPE_SIZE]; /* "bucket:POOL/BUCKET" */
     struct breaker breaker;
+    unsigned probes; /* asked for */
     unsigned asked; /* jobs, in claims on their way */
 };
 

@@ -155,6 +155,7 @@ struct queue_quota {
     struct prompt_rates rates; /* of the model */
     double cached_share; /* paid for of the input before the last mark */
     int64_t output_each; /* what such a job produces */
+    bool new_first; /* for a probe: not what has failed before */
     int64_t wait_ms; /* set before the callback: when to ask again, because
                         the next job found no room; else 0 */
 };

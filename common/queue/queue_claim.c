@@ -217,6 +217,7 @@ say_quota(struct queue_args *args, const struct queue_quota *quota,
         queue_args_text(args, words->numbers[i]);
     }
     queue_args_int(args, quota->output_each);
+    queue_args_int(args, quota->new_first ? 1 : 0);
 }
 
 static int

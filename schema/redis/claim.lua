@@ -8,7 +8,8 @@
 --   to stop, 7 the turn of the consumer (see recover), 8 scope of the quota
 --   or '', 9 to 12 input tokens per ASCII byte, escape, and byte of a
 --   character of two and of more bytes, 13 share that is paid for of
---   the input before the last mark of caching, 14 output tokens of one job
+--   the input before the last mark of caching, 14 output tokens of one job,
+--   15 '1' to begin with new jobs
 -- Answer: {status, quota, {id, kind, generation, version, fence, started_ms,
 --   meta, body, ms to the deadline}, ...}; of one that was claimed before, in this
 --   generation, or is refused, also attempts, takeovers, strikes, suspect,
@@ -192,6 +193,7 @@ else
     lacking = wait > 0 and need or nil
   end
   if ARGV[4] == '1' then failed = take('s', 1) end
+  if ARGV[15] == '1' then failed = failed or take('n', count - #answer + 2) end
   failed = failed or take('a', count - #answer + 2)
   failed = failed or take('n', count - #answer + 2)
   local head = newest and call('HGET', newest, 'seq')
