@@ -268,16 +268,24 @@ set_times(const struct outcome_input *in, struct outcome *out)
         out->hold_until_ms = in->now_ms + out->info->hold_ms;
 }
 
+/* 429: what the pool may use is used up, whichever the job is. */
+static bool
+is_limit(const struct outcome_class *info)
+{
+    return info->holds_bucket && !info->breaker_counts;
+}
+
 /*
  * x-should-retry is the server's word about this request. It cannot make a
- * job fail for trouble of the account, and a forced retry counts, so that
- * it ends.
+ * job fail for trouble of the account or a rate limit, however often the
+ * job meets it; any other forced retry counts, so that it ends.
  */
 static void
 obey_should_retry(struct slice value, struct outcome *out)
 {
     value = slice_trim(value);
-    if (out->verdict == OUTCOME_SUCCEEDED)
+    if (out->verdict == OUTCOME_SUCCEEDED ||
+        out->verdict == OUTCOME_PAUSE_POOL || is_limit(out->info))
         return;
     if (slice_equal_text(value, "true")) {
         if (out->verdict != OUTCOME_RETRY)

@@ -410,10 +410,11 @@ x_should_retry_has_the_last_word_but_never_fails_the_account(void **state)
     } rows[] = {
         {400, "true", OUTCOME_RETRY, true},
         {400, "false", OUTCOME_FAIL, true},
-        {401, "true", OUTCOME_RETRY, true},
+        {401, "true", OUTCOME_PAUSE_POOL, false},
+        {402, "true", OUTCOME_PAUSE_POOL, false},
         {401, "false", OUTCOME_PAUSE_POOL, false},
         {429, "true", OUTCOME_RETRY, false},
-        {429, "false", OUTCOME_FAIL, true},
+        {429, "false", OUTCOME_RETRY, false},
         {500, "false", OUTCOME_FAIL, true},
         {529, " false ", OUTCOME_FAIL, true},
         {500, "no", OUTCOME_RETRY, true},
