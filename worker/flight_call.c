@@ -372,14 +372,17 @@ delay(struct flight *flight, const struct outcome *outcome)
     int64_t now_ms = clock_wall_ms();
     int64_t least_ms = now_ms + flight->after_probe_ms;
     int64_t next_ms;
+    /* What holds the bucket is no fact about the job: it may go elsewhere. */
+    int64_t told_ms = outcome->hold_until_ms > 0 && outcome->info->holds_bucket
+        ? 0
+        : outcome->retry_at_ms;
 
     if (outcome->info->breaker_counts && !flight->probe &&
         !breaker_affords_retry(&flight->bucket->breaker))
         least_ms =
             now_ms + retry_patient_ms(flight->worker->retry, random_bits());
     next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
-        random_bits(), now_ms,
-        outcome->retry_at_ms > least_ms ? outcome->retry_at_ms : least_ms);
+        random_bits(), now_ms, told_ms > least_ms ? told_ms : least_ms);
     if (flight->result.attempts >= meta->max_attempts) {
         flight_end(flight, JOB_FAILED);
         return;

@@ -11,6 +11,9 @@
 #define OUTPUT_GUESS_TOKENS 1024
 /* What refills within this is asked for together. */
 #define ASK_MS 100
+/* One that waits longer asks anyway before the others forget it (WANT_MS in
+ * _quota.lua), and learns early that there is more room. */
+#define ASK_AGAIN_MS 500
 #define SAMPLES_PLAIN 20 /* that count alike; then the newest counts a bit */
 #define MEAN_WEIGHT 0.05
 /* Calls that go ahead while nothing is known of the limits. */
@@ -165,8 +168,20 @@ void
 governor_lacking(struct governor *governor, const char *name,
     const char *queue_name, int64_t now_ms, int64_t wait_ms)
 {
+    if (wait_ms > ASK_AGAIN_MS)
+        wait_ms = ASK_AGAIN_MS;
     habit_of(governor, name, queue_name)->ask_ms =
         now_ms + (wait_ms > ASK_MS ? wait_ms : ASK_MS);
+}
+
+static bool
+has_limit(const struct scope *scope)
+{
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        if (scope->per_min[kind] > 0)
+            return true;
+    }
+    return false;
 }
 
 /* --- calls -------------------------------------------------------------- */
@@ -185,6 +200,9 @@ governor_start(struct governor *governor, const char *name,
     };
     if (scope == NULL)
         return;
+    /* Redis has lost the limits, or only just learnt them: ask. */
+    if (!claim->reserved && claim->kind == QUEUE_CLAIM_RUN && has_limit(scope))
+        scope->synced = false;
     scope->running++;
     scope->started++;
     scope->reserved[QUOTA_REQUESTS]++;

@@ -24,7 +24,7 @@
 
 #include "common/queue/queue.h"
 
-#define GOVERNOR_SCOPES_MAX 256
+#define GOVERNOR_SCOPES_MAX 2048 /* every bucket of every pool */
 #define GOVERNOR_REPORT_MS 100 /* how often at most a scope is reported */
 
 struct governor_limits {

@@ -5,7 +5,9 @@
 
 #include "common/base/memory.h"
 
-#define HOLDS_MAX 128
+/* Every bucket of every pool, the pools and the lanes; one that were left out
+ * would not hold anything. */
+#define HOLDS_MAX 2176
 /* Calls that are refused as one ask for pauses that differ by as little. */
 #define PAUSE_SLACK_MS 1000
 #define FOREVER INT64_MAX

@@ -238,6 +238,36 @@ describe('pools', () => {
     await stack.wait(nobodys);
   });
 
+  test('a rate limit of an hour sends its jobs to the other pool', async () => {
+    await stopAll();
+    let refused = 0;
+    const full = createServer((request, response) => {
+      refused++;
+      request.resume();
+      request.on('end', () => {
+        response.writeHead(429, { 'content-type': 'application/json',
+          'retry-after': '3600' });
+        response.end(JSON.stringify({ type: 'error',
+          error: { type: 'rate_limit_error', message: 'full' } }));
+      });
+    });
+    await new Promise((resolve) => full.listen(0, '127.0.0.1', resolve));
+    stack = await startStack({ workers: 0, env: FAST });
+    const path = config('[pool a]', 'weight = 100',
+      `base_url = http://127.0.0.1:${full.address().port}`,
+      `api_key_file = ${keyFile(keyOf('a'))}`,
+      '[pool b]', `base_url = ${stack.claude.url}`,
+      `api_key_file = ${keyFile(keyOf('b'))}`);
+    await stack.startWorker({ ...NO_DEFAULT, LONGHAUL_CONFIG: path });
+    const jobs = await stack.waitAll(await Promise.all(Array.from(
+      { length: 10 }, () => stack.submit(MODEL))));
+    full.closeAllConnections();
+    full.close();
+    assert.ok(refused > 0 && refused < 10, `${refused} refused`);
+    assert.ok(jobs.every((job) => job.status === 'succeeded'));
+    assert.ok(jobs.every((job) => job.attempts === 1));
+  });
+
   test('the limits of two pools add up', async () => {
     await stopAll();
     const strict = ['--ttft-ms', '100', '--rpm', '600', '--burst-s', '1'];

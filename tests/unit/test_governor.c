@@ -1,11 +1,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "common/service/config.h"
 #include "worker/governor.h"
+#include "worker/pool.h"
 
 #define SCOPE "default/haiku"
 #define QUEUE "standard:haiku"
@@ -470,10 +473,61 @@ a_queue_that_waits_is_not_asked_for(void **state)
     governor_lacking(governor, SCOPE, QUEUE, 1000, 800);
     assert_int_equal(
         governor_room(governor, SCOPE, QUEUE, 1100, 5, &wait_ms), 0);
-    assert_int_equal(wait_ms, 700);
+    assert_int_equal(wait_ms, 400);
     assert_int_equal(
         governor_room(governor, SCOPE, "bulk:haiku", 1100, 5, &wait_ms), 5);
-    assert_int_equal(room(governor, 1800, 5), 5);
+    assert_int_equal(room(governor, 1500, 5), 5);
+    governor_free(governor);
+}
+
+/* The scripts forget who has not asked for a second. */
+static void
+a_queue_that_waits_long_asks_before_it_is_forgotten(void **state)
+{
+    struct governor *governor = governor_with(5, 0, 0);
+
+    (void)state;
+    report(governor, 0);
+    governor_lacking(governor, SCOPE, QUEUE, 1000, INT64_C(12000));
+    assert_int_equal(room(governor, 1499, 5), 0);
+    assert_int_equal(room(governor, 1500, 5), 5);
+    governor_free(governor);
+}
+
+static void
+limits_that_redis_lost_are_told_again(void **state)
+{
+    const struct queue_quota_state empty = {.known = {false, false, false}};
+    const struct queue_claim claim = {.reserved = false};
+    struct governor *governor = governor_with(1000, 0, 0);
+    struct queue_quota_report told;
+    struct governor_call call;
+
+    (void)state;
+    report(governor, 0);
+    assert_true(is_quiet(governor, 1000));
+    governor_start(governor, SCOPE, &call, &claim);
+    assert_int_equal(room(governor, 1000, 5), 0);
+    assert_true(governor_report(governor, 1100, &told));
+    governor_reported(governor, SCOPE, &empty, 1100);
+    assert_true(governor_report(governor, 1200, &told));
+    assert_int_equal(told.per_min[QUOTA_REQUESTS], 991);
+    governor_free(governor);
+}
+
+static void
+every_bucket_of_every_pool_has_a_scope(void **state)
+{
+    const struct governor_limits limits = {{60, 0, 0}, 99};
+    struct governor *governor = governor_new();
+    char name[32];
+
+    (void)state;
+    for (unsigned i = 0; i < CONFIG_POOLS_MAX * POOL_BUCKETS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "pool-%u/haiku", i);
+        governor_add(governor, name, &limits, 1.0);
+        assert_true(governor_has(governor, name));
+    }
     governor_free(governor);
 }
 
@@ -501,6 +555,9 @@ main(void)
         cmocka_unit_test(nonsense_in_headers_is_no_limit),
         cmocka_unit_test(more_left_than_the_limit_is_not_believed),
         cmocka_unit_test(a_queue_that_waits_is_not_asked_for),
+        cmocka_unit_test(a_queue_that_waits_long_asks_before_it_is_forgotten),
+        cmocka_unit_test(limits_that_redis_lost_are_told_again),
+        cmocka_unit_test(every_bucket_of_every_pool_has_a_scope),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

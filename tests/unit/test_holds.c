@@ -1,10 +1,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "common/service/config.h"
 #include "worker/holds.h"
+#include "worker/pool.h"
 
 static const struct gate_case {
     const char *name;
@@ -142,6 +145,21 @@ calls_from_before_an_opening_are_known(void **state)
     holds_free(holds);
 }
 
+static void
+no_hold_is_left_out_for_lack_of_room(void **state)
+{
+    struct holds *holds = holds_new();
+    char scope[32];
+
+    (void)state;
+    for (unsigned i = 0; i < CONFIG_POOLS_MAX * (POOL_BUCKETS_MAX + 1); i++) {
+        (void)snprintf(scope, sizeof(scope), "bucket:p%u/a", i);
+        holds_set(holds, scope, "limited", 5000, 1000);
+        assert_int_equal(holds_gate(holds, scope, 2000), HOLDS_SHUT);
+    }
+    holds_free(holds);
+}
+
 int
 main(void)
 {
@@ -151,6 +169,7 @@ main(void)
         cmocka_unit_test(only_trouble_of_the_account_counts_as_paused),
         cmocka_unit_test(a_hold_that_runs_longer_is_kept),
         cmocka_unit_test(a_tick_replaces_what_was_known),
+        cmocka_unit_test(no_hold_is_left_out_for_lack_of_room),
         cmocka_unit_test(calls_from_before_an_opening_are_known),
     };
 
