@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,23 @@ query_int(sqlite3 *db, const char *sql, int64_t *value)
     }
     int end = sqlite3_finalize(stmt);
     return rc == SQLITE_OK || rc == SQLITE_DONE ? end : rc;
+}
+
+/* SQLite counts its memory under a mutex, a hundred times for a row; nobody
+ * asks for the numbers. */
+static void
+forgo_statistics(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+static int
+connect_to(const char *path, sqlite3 **db, int flags)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, forgo_statistics);
+    return sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
 }
 
 static void
@@ -260,8 +278,8 @@ connect_writing(const struct complaint *complaint)
     /* Prompts and answers are nobody else's business; the -wal and -shm
      * files take the mode of the database. */
     mode_t before = umask(077);
-    int rc = sqlite3_open_v2(complaint->path, &db,
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = connect_to(
+        complaint->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     if (rc == SQLITE_OK) {
         configure(db);
         rc = set_pragmas(db, "PRAGMA cache_size = -16384");
@@ -327,8 +345,7 @@ sqlite_open_reading(const char *path, sqlite3 **db, char *error, size_t size)
     *db = NULL;
     if (stat(path, &info) != 0 && errno == ENOENT)
         return SQLITE_NOT_YET;
-    int rc = sqlite3_open_v2(
-        path, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = connect_to(path, db, SQLITE_OPEN_READONLY);
     enum sqlite_presence presence = SQLITE_UNUSABLE;
     if (rc == SQLITE_OK) {
         configure(*db);

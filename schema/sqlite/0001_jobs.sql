@@ -5,8 +5,10 @@ CREATE TABLE job (
     row INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     generation INTEGER NOT NULL,
+    -- Not IN (...): SQLite makes a table of such a list for every row.
     state TEXT NOT NULL
-        CHECK (state IN ('succeeded', 'failed', 'canceled', 'expired')),
+        CHECK (state = 'succeeded' OR state = 'failed'
+            OR state = 'canceled' OR state = 'expired'),
     version INTEGER NOT NULL,
     tenant TEXT NOT NULL,
     lane TEXT NOT NULL,

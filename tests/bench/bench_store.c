@@ -309,6 +309,7 @@ main(int argc, char **argv)
     snprintf(path, sizeof(path), "%s/x.db", folder);
     for (size_t i = 0; i < ANSWER_BYTES; i++)
         answer[i] = (char)('a' + i * i % 23);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* as the store does */
     base = event_base_new();
     latency_us = memory_zalloc(rows, sizeof(*latency_us));
     if (lists) {
