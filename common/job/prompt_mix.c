@@ -37,6 +37,13 @@ letters_of(uint64_t eight)
     return (letter | digit) & EACH(0x80);
 }
 
+/* How many of the eight bytes, which are 0x80 or 0, are not 0. */
+static uint64_t
+count_marks(uint64_t marks)
+{
+    return ((marks >> 7) * EACH(1)) >> 56;
+}
+
 /* Beginnings of words in ASCII; one that was begun before is not counted,
  * nor are the last few bytes. Eight at a time: prompts can have 32 MB. */
 static uint64_t
@@ -51,8 +58,7 @@ count_words(struct slice text)
 
         memcpy(&eight, text.data + i, 8);
         letters = letters_of(eight);
-        words +=
-            (uint64_t)__builtin_popcountll(letters & ~(letters << 8 | before));
+        words += count_marks(letters & ~(letters << 8 | before));
         before = letters >> 56;
     }
     return words;
@@ -131,12 +137,13 @@ count_escapes(struct prompt_mix *mix, struct slice text)
     const char *end = text.data + text.len;
     uint64_t found = 0;
 
-    while (at != NULL && end - at >= ESCAPE_LENGTH) {
-        at = memmem(at, (size_t)(end - at), "\\u", 2);
-        if (at != NULL && end - at >= ESCAPE_LENGTH) {
-            found++;
-            at += ESCAPE_LENGTH;
-        }
+    /* Not memmem(): for so short a needle it reads byte by byte. */
+    while (end - at >= ESCAPE_LENGTH &&
+        (at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+        bool is_escape = end - at >= ESCAPE_LENGTH && at[1] == 'u';
+
+        found += is_escape;
+        at += is_escape ? ESCAPE_LENGTH : 1;
     }
     mix->count[PROMPT_ESCAPES] += found;
     found *= ESCAPE_LENGTH;
