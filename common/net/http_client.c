@@ -18,6 +18,8 @@
  * opens one connection per call once all are full. */
 #define H2_STREAMS_PER_CONNECTION 100
 #define CONNECTION_LIFETIME_S 600L
+/* Kept in parsed form; more than any configuration has. */
+#define URLS_MAX 64
 
 /* One multi handle and its place on the loop. */
 struct shard {
@@ -45,6 +47,12 @@ struct http_call {
     bool too_large;
 };
 
+/* libcurl would parse a text anew for every call, and print it again. */
+struct known_url {
+    char *text;
+    CURLU *parsed;
+};
+
 struct http_client {
     struct event_base *base;
     struct http_client_options options;
@@ -53,6 +61,8 @@ struct http_client {
     enum wire wire;
     struct curl_watches *watches;
     unsigned in_flight;
+    unsigned url_count;
+    struct known_url urls[URLS_MAX];
     unsigned idle_count;
     CURL *idle[IDLE_HANDLES_MAX];
     TAILQ_HEAD(, shard) shards;
@@ -404,6 +414,39 @@ easy_new(const struct http_client *client)
     return easy;
 }
 
+/* NULL: not one that libcurl can parse, or there are too many. */
+static CURLU *
+parsed_url(struct http_client *client, const char *text)
+{
+    CURLU *parsed;
+
+    for (unsigned i = 0; i < client->url_count; i++) {
+        if (strcmp(client->urls[i].text, text) == 0)
+            return client->urls[i].parsed;
+    }
+    if (client->url_count == URLS_MAX)
+        return NULL;
+    parsed = curl_url();
+    assert(parsed != NULL);
+    if (curl_url_set(parsed, CURLUPART_URL, text, 0) != CURLUE_OK) {
+        curl_url_cleanup(parsed);
+        return NULL;
+    }
+    client->urls[client->url_count++] =
+        (struct known_url){memory_dup(text), parsed};
+    return parsed;
+}
+
+static void
+set_url(struct http_client *client, CURL *easy, const char *url)
+{
+    CURLU *parsed = parsed_url(client, url);
+
+    curl_easy_setopt(easy, CURLOPT_CURLU, parsed);
+    if (parsed == NULL)
+        curl_easy_setopt(easy, CURLOPT_URL, url);
+}
+
 static bool
 is_tls(const char *url)
 {
@@ -420,7 +463,7 @@ easy_prepare(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_URL, call->spec.url);
+    set_url(call->shard->client, easy, call->spec.url);
     /* Wait for ALPN to tell whether a new connection carries many streams;
      * without TLS libcurl would wait for the whole first answer. */
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_tls(call->spec.url) ? 1L : 0L);
@@ -525,6 +568,12 @@ http_client_free(struct http_client *client)
         shard_free(TAILQ_FIRST(&client->shards));
     while (client->idle_count > 0)
         curl_easy_cleanup(client->idle[--client->idle_count]);
+    while (client->url_count > 0) {
+        struct known_url *url = &client->urls[--client->url_count];
+
+        curl_url_cleanup(url->parsed);
+        memory_free(url->text);
+    }
     curl_watches_free(client->watches);
     buffer_clear(&client->user_agent);
     memory_free(client->ca_file);

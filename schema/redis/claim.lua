@@ -70,11 +70,11 @@ local function read(key, n)
   return got and got[1][2] or {}
 end
 
-local function kind_of(f, parked, strikes)
+local function kind_of(f, left, parked, strikes)
   if parked then return 'PARKED' end
   if f[11] then return 'REFUSED' end
   if f[7] then return 'CANCEL' end
-  if tonumber(f[6] or 0) <= now then return 'EXPIRE' end
+  if left <= 0 then return 'EXPIRE' end
   if strikes >= 3 then return 'CRASH' end
   return 'RUN'
 end
@@ -97,11 +97,10 @@ local function need_of(meta)
     most or output }
 end
 
-local function give(id, key, str, f, p, kind)
+local function give(id, key, str, f, p, kind, left)
   local strikes = tonumber(p and p[2] or 0)
   local ver = tonumber(f[5] or 0)
   local started = p and p[3] or now_text
-  local left = tonumber(f[6] or 0) - now
   fence = (fence or call('INCRBY', P .. 'fence', ARGV[3]) - count) + 1
   if kind == 'RUN' then
     ver = ver + 1
@@ -131,7 +130,8 @@ local nothing = { i = 0, o = 0 }
 -- Gives the job if there is quota for it; what it lacks, or nil.
 local function try(id, hash, str, f)
   local p = f[3] and past(hash)
-  local kind = kind_of(f, p and p[5], tonumber(p and p[2] or 0))
+  local left = tonumber(f[6] or 0) - now
+  local kind = kind_of(f, left, p and p[5], tonumber(p and p[2] or 0))
   if quota then
     local need = kind == 'RUN' and need_of(f[8] or '') or nothing
     local wait = need == nothing and 0 or quota_take(quota, need)
@@ -140,7 +140,7 @@ local function try(id, hash, str, f)
     if wait > 0 then return need end
     told[#told + 1], told[#told + 2] = need.i, need.o
   end
-  give(id, hash, str, f, p, kind)
+  give(id, hash, str, f, p, kind, left)
 end
 
 -- Puts entries from the `first` on back, as if they had not been read.

@@ -34,13 +34,24 @@ local bytes = tonumber(shared[2] or 0)
 local jobs = call('ZCARD', P .. 'ids') + (shared[4] or 0)
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local lines = {} -- queue -> {number given last, number claimed last}
+local lines = {} -- queue -> {number given last, number claimed last, stream}
 -- What commands for all jobs will say.
 local ids, due, unstaged, values = {}, {}, {}, {}
 
 -- What was there before, and what this call adds to it: ended ids, ids in
 -- flight, idempotency records.
 local ended, flying, records = {}, {}, {}
+
+-- tonumber() of a text that many jobs of one call have.
+local numbers = {}
+local function number(text)
+  local n = numbers[text]
+  if not n then
+    n = tonumber(text)
+    numbers[text] = n
+  end
+  return n
+end
 
 -- See the prelude, which this script is faster without.
 local function tombs(days_ago)
@@ -93,10 +104,10 @@ end
 
 -- Why there is no room, or nil.
 local function refusal(id, size, parts, most_jobs, most_bytes)
-  if most_jobs ~= '0' and jobs >= tonumber(most_jobs) then
+  if most_jobs ~= '0' and jobs >= number(most_jobs) then
     return 'FULL_JOBS'
   end
-  if most_bytes ~= '0' and bytes + tonumber(size) > tonumber(most_bytes) then
+  if most_bytes ~= '0' and bytes + number(size) > number(most_bytes) then
     return 'FULL_BYTES'
   end
   if parts ~= '0' and call('HLEN', P .. 'body:' .. id) ~= tonumber(parts) then
@@ -123,7 +134,7 @@ local function decide(id, queue, meta, body, size, parts, ttl, idem, sha256,
     push(values, P .. 'idem:' .. idem, records[idem])
   end
   if parts ~= '0' then unstaged[#unstaged + 1] = id end
-  bytes = bytes + tonumber(size)
+  bytes = bytes + number(size)
   jobs = jobs + 1
   return 'OK'
 end
@@ -137,18 +148,28 @@ local function line_of(queue)
     if base and call('SCARD', P .. 'queues') >= 512 then
       return line_of(base)
     end
-    line = { tonumber(n[1] or 0), tonumber(n[2] or 0) }
+    line = { tonumber(n[1] or 0), tonumber(n[2] or 0), P .. 'q:' .. queue }
     if line[1] == 0 then call('SADD', P .. 'queues', queue) end
     lines[queue] = line
   end
   return line, queue
 end
 
+local deadlines = {}
+local function deadline(ttl)
+  local dl = deadlines[ttl]
+  if not dl then
+    dl = string.format('%d', now + number(ttl))
+    deadlines[ttl] = dl
+  end
+  return dl
+end
+
 local function add(id, queue, meta, body, size, parts, ttl, idem)
   local line
   line, queue = line_of(queue)
-  local dl = string.format('%d', now + tonumber(ttl))
-  local ent = call('XADD', P .. 'q:' .. queue, '*', 'i', id)
+  local dl = deadline(ttl)
+  local ent = call('XADD', line[3], '*', 'i', id)
   line[1] = line[1] + 1
   local seq = string.format('%d', line[1])
   if idem == '' then
@@ -160,7 +181,7 @@ local function add(id, queue, meta, body, size, parts, ttl, idem)
       'dl', dl, 'sz', size, 'seq', seq, 'str', 'n', 'ent', ent,
       'meta', meta, 'req', body, 'idem', idem)
   end
-  if tonumber(ttl) < 86400000 or (shared[3] and id <= shared[3]) then
+  if number(ttl) < 86400000 or (shared[3] and id <= shared[3]) then
     push(due, dl, id)
   end
   return { 'OK', line[1] - line[2] - 1 }

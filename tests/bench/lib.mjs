@@ -100,7 +100,8 @@ export async function startInstallation({ submitter = false, status = false,
   const redis = await startRedis({ dir: tmpdir('lh-redis-'),
     args: ['--auto-aof-rewrite-percentage', '0', '--stream-node-max-entries',
       '10', '--hash-max-listpack-value', '4096', '--latency-tracking', 'no'] });
-  const claude = upstream ? await startFakeClaude({ args: ['--fast'] }) : null;
+  const claude = upstream
+    ? await startFakeClaude({ args: ['--fast'], witness: false }) : null;
   const settings = {
     LONGHAUL_REDIS_URL: redis.url,
     LONGHAUL_STORE_URL: `sqlite:${join(tmpdir('lh-store-'), 'jobs.db')}`,
@@ -141,7 +142,7 @@ async function markInstallation(all) {
  * committed. */
 export function leftInFlight(all, most, timeoutMs = 300_000) {
   return until(async () => await all.db.ask('ZCARD', `${prefix}ids`) <= most,
-    { timeoutMs, everyMs: 5, what: `an end of all but ${most} jobs` });
+    { timeoutMs, everyMs: 10, what: `an end of all but ${most} jobs` });
 }
 
 export const drained = (all) => leftInFlight(all, 0);

@@ -7,17 +7,18 @@ import { bin, startProcess, tmpdir } from './process.mjs';
 /**
  * Starts fake-claude on a free port with its control routes and a ledger.
  * Options: args (more arguments), listen ("127.0.0.1:0"; give the old
- * address to come back under the same URL), dir.
+ * address to come back under the same URL), dir, witness (false: no ledger,
+ * which costs as much as an answer of --fast).
  *
  * Returns the program plus { url, ledger(), ends(), mode(changes), stats(),
  * reset() }: ledger() is every line so far, ends() only the finished calls.
  */
 export async function startFakeClaude({ args = [], listen = '127.0.0.1:0',
-  dir = tmpdir('longhaul-claude-') } = {}) {
+  dir = tmpdir('longhaul-claude-'), witness = true } = {}) {
   const ledgerPath = join(dir, 'ledger.jsonl');
   const program = await startProcess(bin('fake-claude'), {
-    args: ['--listen', listen, '--control', '--ledger', ledgerPath,
-      '--die-with-parent', ...args],
+    args: ['--listen', listen, '--control',
+      ...(witness ? ['--ledger', ledgerPath] : []), '--die-with-parent', ...args],
     waitFor: /listening (http:\/\/\S+)\n/,
   });
   const url = program.match[1];
