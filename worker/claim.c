@@ -17,7 +17,7 @@
 #define QUEUES_STEP 64
 #define CLAIM_MAX 32
 /* While there is plenty, so that Redis finds jobs as calls are started. */
-#define CLAIMS_AT_ONCE 3
+#define CLAIMS_AT_ONCE 8
 #define CLOSING_QUEUE "closing"
 /* When a rate limit, not a lack of slots, stopped the claiming: how often to
  * see whether a queue may ask again. */

@@ -158,7 +158,6 @@ end
 -- came from a replay no longer needs the request kept with the old row.
 -- `leaving`: jobs as load() makes them, with the version and the state of the
 -- row in last_ver and last_st. One command says what it can for all of them.
--- Only a request of more than 64 KiB, which takes five digits, has parts.
 local function depart(leaving)
   local keys, ids, entries, marks, live, bytes = {}, {}, {}, {}, {}, 0
   for i, job in ipairs(leaving) do
@@ -185,7 +184,7 @@ local function depart(leaving)
     end
     ids[i] = id
     keys[#keys + 1] = P .. 'job:' .. id
-    if #job.sz_text >= 5 then keys[#keys + 1] = P .. 'body:' .. id end
+    keys[#keys + 1] = P .. 'body:' .. id
     if job.parked then keys[#keys + 1] = P .. 'parked:' .. id end
     bytes = bytes + job.sz_text
     if job.cxl and job.own then call('SREM', P .. 'abort:' .. job.own, id) end
