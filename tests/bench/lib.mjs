@@ -82,9 +82,11 @@ export async function startLoad(...args) {
   });
 }
 
-/** One of ours, with settings from its environment; url, and to for load. */
+/** One of ours, with settings from its environment; url, and to for load. Its
+ * log goes to a file: to read a line a job costs this process 5 us. */
 export async function startProgram(name, env) {
   const program = await startProcess(bin(name), { env,
+    errFile: join(tmpdir('lh-log-'), 'log'),
     waitFor: /ready (http:\/\/(\S+))/ });
   return Object.assign(program,
     { url: program.match[1], to: program.match[2] });

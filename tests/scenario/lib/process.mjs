@@ -3,7 +3,7 @@
 // process exits or is interrupted: no program outlives its test.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -95,26 +95,41 @@ class Output {
   }
 }
 
+/** What went into a file: read when somebody asks. */
+class FileOutput extends Output {
+  constructor(path) {
+    super(null, false);
+    Object.defineProperty(this, 'text',
+      { get: () => readFileSync(path, 'utf8') });
+    this.ended = true;
+  }
+}
+
 /**
  * Starts a program. Options: args, env (added to a minimal environment that
  * carries no credential), cwd, waitFor (a RegExp on stdout or stderr),
- * timeoutMs for that wait. LONGHAUL_TEST_VERBOSE=1 shows what it prints.
+ * timeoutMs for that wait, errFile (where stderr goes instead of through this
+ * process). LONGHAUL_TEST_VERBOSE=1 shows what it prints.
  *
  * Returns { pid, child, name, stdout(), stderr(), match, exited,
  * waitForLine(re), signal(name), stop(), kill() }; `exited` resolves to
  * { code, signal }; `match` is the RegExp match of waitFor.
  */
 export async function startProcess(command, { args = [], env = {}, cwd,
-  waitFor, timeoutMs = 15_000, name = command.split('/').pop() } = {}) {
+  waitFor, timeoutMs = 15_000, errFile,
+  name = command.split('/').pop() } = {}) {
   const verbose = process.env.LONGHAUL_TEST_VERBOSE === '1';
+  const errTo = errFile ? openSync(errFile, 'a') : 'pipe';
   const child = spawn(command, args, {
     cwd,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8',
       ...sanitizerOptions(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', errTo],
   });
+  if (errFile) closeSync(errTo);
   const out = new Output(child.stdout, verbose);
-  const err = new Output(child.stderr, verbose);
+  const err = errFile ? new FileOutput(errFile)
+    : new Output(child.stderr, verbose);
   spoken.push({ name, out, err });
   const exited = new Promise((resolve) => {
     child.once('error', (error) => resolve({ code: null, signal: null, error }));
@@ -186,11 +201,14 @@ async function stopProgram(program, graceMs) {
  * tmpdir(). For `after(stopAll)`. */
 export async function stopAll() {
   for (const program of [...running].reverse()) await program.stop();
-  for (const dir of directories) {
-    rmSync(dir, { recursive: true, force: true });
+  try {
+    assertNoCanary();
+  } finally {
+    for (const dir of directories) {
+      rmSync(dir, { recursive: true, force: true });
+    }
+    directories.clear();
   }
-  directories.clear();
-  assertNoCanary();
 }
 
 process.on('exit', () => {
