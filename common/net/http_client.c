@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/net/curl_urls.h"
 #include "common/net/curl_watch.h"
 
 #define CALLS_PER_MULTI 512
@@ -18,8 +19,6 @@
  * opens one connection per call once all are full. */
 #define H2_STREAMS_PER_CONNECTION 100
 #define CONNECTION_LIFETIME_S 600L
-/* Kept in parsed form; more than any configuration has. */
-#define URLS_MAX 64
 
 /* One multi handle and its place on the loop. */
 struct shard {
@@ -47,12 +46,6 @@ struct http_call {
     bool too_large;
 };
 
-/* libcurl would parse a text anew for every call, and print it again. */
-struct known_url {
-    char *text;
-    CURLU *parsed;
-};
-
 struct http_client {
     struct event_base *base;
     struct http_client_options options;
@@ -61,8 +54,7 @@ struct http_client {
     enum wire wire;
     struct curl_watches *watches;
     unsigned in_flight;
-    unsigned url_count;
-    struct known_url urls[URLS_MAX];
+    struct curl_urls *urls;
     unsigned idle_count;
     CURL *idle[IDLE_HANDLES_MAX];
     TAILQ_HEAD(, shard) shards;
@@ -414,39 +406,6 @@ easy_new(const struct http_client *client)
     return easy;
 }
 
-/* NULL: not one that libcurl can parse, or there are too many. */
-static CURLU *
-parsed_url(struct http_client *client, const char *text)
-{
-    CURLU *parsed;
-
-    for (unsigned i = 0; i < client->url_count; i++) {
-        if (strcmp(client->urls[i].text, text) == 0)
-            return client->urls[i].parsed;
-    }
-    if (client->url_count == URLS_MAX)
-        return NULL;
-    parsed = curl_url();
-    assert(parsed != NULL);
-    if (curl_url_set(parsed, CURLUPART_URL, text, 0) != CURLUE_OK) {
-        curl_url_cleanup(parsed);
-        return NULL;
-    }
-    client->urls[client->url_count++] =
-        (struct known_url){memory_dup(text), parsed};
-    return parsed;
-}
-
-static void
-set_url(struct http_client *client, CURL *easy, const char *url)
-{
-    CURLU *parsed = parsed_url(client, url);
-
-    curl_easy_setopt(easy, CURLOPT_CURLU, parsed);
-    if (parsed == NULL)
-        curl_easy_setopt(easy, CURLOPT_URL, url);
-}
-
 static bool
 is_tls(const char *url)
 {
@@ -463,7 +422,7 @@ easy_prepare(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    set_url(call->shard->client, easy, call->spec.url);
+    curl_urls_set(call->shard->client->urls, easy, call->spec.url);
     /* Wait for ALPN to tell whether a new connection carries many streams;
      * without TLS libcurl would wait for the whole first answer. */
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_tls(call->spec.url) ? 1L : 0L);
@@ -552,6 +511,7 @@ http_client_new(
     if (client->options.connect_timeout_ms == 0)
         client->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     client->watches = curl_watches_new(base, on_socket_ready);
+    client->urls = curl_urls_new();
     TAILQ_INIT(&client->shards);
     LIST_INIT(&client->calls);
     return client;
@@ -568,12 +528,7 @@ http_client_free(struct http_client *client)
         shard_free(TAILQ_FIRST(&client->shards));
     while (client->idle_count > 0)
         curl_easy_cleanup(client->idle[--client->idle_count]);
-    while (client->url_count > 0) {
-        struct known_url *url = &client->urls[--client->url_count];
-
-        curl_url_cleanup(url->parsed);
-        memory_free(url->text);
-    }
+    curl_urls_free(client->urls);
     curl_watches_free(client->watches);
     buffer_clear(&client->user_agent);
     memory_free(client->ca_file);

@@ -288,6 +288,70 @@ a_refused_connection_was_not_sent(void **state)
     finish(&peer, client);
 }
 
+/* Handles are used again, and of some URLs more is known than of others. */
+static void
+each_call_goes_to_its_own_url(void **state)
+{
+    static const char *const paths[] = {
+        "one", "two?a=b", "one", NULL, "three", "two?a=b"};
+    const struct script script = {OK_ANSWER, false};
+    struct peer peer;
+    struct seen seen = {.peer = &peer, .stop_after = 1};
+    struct http_client *client;
+    char origin[40];
+
+    (void)state;
+    peer_open(&peer, &script);
+    client = client_for(&peer);
+    text_copy(origin, sizeof(origin), slice_of(peer.url));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        char line[64];
+
+        seen.done = 0;
+        snprintf(peer.url, sizeof(peer.url), "%s/%s", origin,
+            paths[i] != NULL ? paths[i] : "");
+        if (paths[i] == NULL) /* not a URL */
+            snprintf(peer.url, sizeof(peer.url), "http://[::x]/");
+        start(client, &seen, 5000);
+        event_base_dispatch(peer.base);
+        if (paths[i] == NULL) {
+            assert_int_not_equal(seen.result.end, HTTP_CALL_OK);
+            assert_false(seen.result.sent);
+            continue;
+        }
+        snprintf(line, sizeof(line), "POST /v1/x/%s HTTP/1.1\r\n", paths[i]);
+        assert_int_equal(seen.result.end, HTTP_CALL_OK);
+        assert_int_equal(strncmp(peer.request, line, strlen(line)), 0);
+    }
+    assert_int_equal(peer.accepted, 1);
+    finish(&peer, client);
+}
+
+/* More than are kept in parsed form. */
+static void
+a_hundred_urls_are_called(void **state)
+{
+    const struct script script = {OK_ANSWER, false};
+    struct peer peer;
+    struct seen seen = {.peer = &peer, .stop_after = 1};
+    struct http_client *client;
+    size_t len;
+
+    (void)state;
+    peer_open(&peer, &script);
+    client = client_for(&peer);
+    len = strlen(peer.url);
+    for (unsigned i = 0; i < 100; i++) {
+        seen.done = 0;
+        snprintf(peer.url + len, sizeof(peer.url) - len, "/%u", i);
+        start(client, &seen, 5000);
+        event_base_dispatch(peer.base);
+        assert_int_equal(seen.result.end, HTTP_CALL_OK);
+        assert_non_null(strstr(peer.request, peer.url + len));
+    }
+    finish(&peer, client);
+}
+
 static void
 an_answer_past_the_bound_ends_the_call(void **state)
 {
@@ -498,6 +562,8 @@ main(void)
             a_connection_closed_while_idle_is_not_watched_and_not_used),
         cmocka_unit_test(
             a_request_is_sent_once_also_on_a_connection_used_before),
+        cmocka_unit_test(each_call_goes_to_its_own_url),
+        cmocka_unit_test(a_hundred_urls_are_called),
         cmocka_unit_test(a_cut_call_is_not_taken_for_a_refused_connection),
         cmocka_unit_test(more_calls_than_one_multi_holds_are_in_flight_at_once),
         cmocka_unit_test(a_cancelled_call_says_nothing_more),
