@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/bulk_cost.h"
 #include "cli/bulk_lines.h"
 #include "cli/out.h"
 #include "common/net/json_scan.h"
@@ -88,10 +89,7 @@ read_line(const char *run, struct slice line, struct bulk_past *past)
     past->seq = count_of(&items[SEQ]);
     past->is_final = slice_equal_text(status, "succeeded") ||
         slice_equal_text(status, "failed");
-    past->cost_usd = -1;
-    if (items[COST].kind == JSON_KIND_NUMBER &&
-        text_parse_double(items[COST].raw, &past->cost_usd) != 0)
-        past->cost_usd = -1;
+    past->cost_usd = bulk_cost_usd(items[COST].raw);
     read_usage(items[USAGE].raw, past);
     return true;
 }

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cli/bulk_cost.h"
 #include "cli/bulk_run.h"
 #include "cli/job.h"
 #include "cli/out.h"
@@ -164,10 +165,8 @@ put_line(struct bulk_run *run, const struct result *result, struct buffer *out)
 static void
 count_cost(struct bulk_run *run, const struct result *result)
 {
-    const struct json_item *cost = &result->items[COST];
-    double usd = 0;
-    if (cost->kind == JSON_KIND_NUMBER &&
-        text_parse_double(cost->raw, &usd) == 0 && usd >= 0)
+    double usd = bulk_cost_usd(result->items[COST].raw);
+    if (usd >= 0)
         run->cost_usd += usd;
     else
         run->cost_unknown = true;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/bulk_cost.h"
 #include "cli/bulk_run.h"
 #include "cli/operation.h"
 #include "cli/out.h"
@@ -40,7 +41,7 @@ show_batch(const json_t *batch)
 {
     struct buffer text = {0};
     const json_t *usage = json_object_get(batch, "usage");
-    const json_t *cost = json_object_get(batch, "cost_usd");
+    double cost_usd = bulk_cost_usd(client_slice(batch, "cost_usd"));
     const json_t *left = json_object_get(batch, "seconds_left");
     char time[40];
     out_field("batch", client_slice(batch, "id"));
@@ -57,8 +58,8 @@ show_batch(const json_t *batch)
         client_count(usage, "output_tokens"));
     out_field("tokens", buffer_slice(&text));
     buffer_reset(&text);
-    if (json_is_number(cost)) {
-        buffer_printf(&text, "$%.4f", json_number_value(cost));
+    if (cost_usd >= 0) {
+        buffer_printf(&text, "$%.4f", cost_usd);
         out_field("cost", buffer_slice(&text));
     }
     if (json_is_number(left) && json_number_value(left) > 0) {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/bulk_cost.h"
 #include "cli/bulk_lines.h"
 #include "cli/bulk_output.h"
 #include "cli/bulk_progress.h"
@@ -434,6 +435,51 @@ an_empty_file_that_it_made_is_removed(void **state)
     check_file("out.jsonl", NULL);
 }
 
+/* --- costs --- */
+
+static void
+reads_a_cost_as_the_server_writes_it(void **state)
+{
+    static const char *const unknown[] = {
+        "null", "", "\"", "\"\"", "\"x\"", "true", "\"-1.0\"", "{}"};
+    (void)state;
+    assert_float_equal(
+        bulk_cost_usd(slice_of("\"0.000123456\"")), 0.000123456, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("12.500000")), 12.5, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("\"0.000000\"")), 0, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("0.25")), 0.25, 1e-12);
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        assert_true(bulk_cost_usd(slice_of(unknown[i])) < 0);
+    assert_true(bulk_cost_usd(SLICE_NULL) < 0);
+}
+
+static double past_cost_usd;
+
+static void
+on_past_cost(void *arg, const struct bulk_past *past)
+{
+    (void)arg;
+    if (past->cost_usd >= 0)
+        past_cost_usd += past->cost_usd;
+}
+
+static void
+adds_up_what_earlier_answers_cost(void **state)
+{
+    (void)state;
+    struct bulk_output_options options = {
+        path_of("out.jsonl"), RUN, true, on_past_cost, NULL};
+    put("out.jsonl",
+        LINE("a", ",\"status\":\"succeeded\",\"cost_usd\":\"0.012500\"")
+            LINE("b", ",\"status\":\"succeeded\",\"cost_usd\":null")
+                LINE("c", ",\"status\":\"succeeded\",\"cost_usd\":\"2.0\""));
+    struct bulk_output *output = bulk_output_open(&options);
+    assert_non_null(output);
+    bulk_output_close(output);
+    assert_float_equal(past_cost_usd, 2.0125, 1e-9);
+    unlink(path_of("out.jsonl"));
+}
+
 /* --- progress --- */
 
 static char *
@@ -510,6 +556,8 @@ main(void)
         cmocka_unit_test(errors_that_were_mended_are_dropped),
         cmocka_unit_test(answers_are_put_into_the_order_of_the_rows),
         cmocka_unit_test(an_empty_file_that_it_made_is_removed),
+        cmocka_unit_test(reads_a_cost_as_the_server_writes_it),
+        cmocka_unit_test(adds_up_what_earlier_answers_cost),
         cmocka_unit_test(tells_time_left_when_there_is_enough_to_tell_it_from),
         cmocka_unit_test(knows_the_ways_to_show_progress),
     };

@@ -1,0 +1,81 @@
+// What `longhaul bulk` costs, says that it cost, and promises not to exceed.
+// The simulator's answers are not marked here, so that they have a price.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { bin, startFakeClaude, startProcess, stopAll, tmpdir }
+  from './lib/index.mjs';
+
+const MODEL = 'claude-opus-5-5';
+
+describe('bulk costs', () => {
+  let claude;
+  let up;
+  let dir;
+  after(stopAll);
+  before(async () => {
+    dir = tmpdir('longhaul-bulk-cost-');
+    claude = await startFakeClaude({ args: ['--unmarked'] });
+    up = await startProcess(bin('longhaul'), { args: ['up', '--port', '0',
+      '--data', join(dir, 'var'), '--workers', '1'],
+    env: { ANTHROPIC_BASE_URL: claude.url, ANTHROPIC_API_KEY: 'x' },
+    waitFor: /^ready (http:\/\/\S+)\n/m, timeoutMs: 30_000 });
+    [, up.url] = up.match;
+  });
+
+  const bulk = (...args) => new Promise((resolve) => {
+    const child = spawn(bin('longhaul'), ['bulk', ...args], { cwd: dir,
+      stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH,
+        LANG: 'C.UTF-8', LONGHAUL_URL: up.url } });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (data) => { out += data; });
+    child.stderr.on('data', (data) => { err += data; });
+    child.on('close', (code) => resolve({ code, out, err }));
+  });
+  const file = (name, text) => writeFileSync(join(dir, name), text);
+  const rows = (count, from = 0) => `word\n${Array.from({ length: count },
+    (_, i) => `${`word ${from + i} `.repeat(500)}\n`).join('')}`;
+  const linesOf = (name) => (existsSync(join(dir, name))
+    ? readFileSync(join(dir, name), 'utf8').split('\n').filter(Boolean)
+      .map((line) => JSON.parse(line)) : []);
+  const sumOf = (lines) =>
+    lines.reduce((sum, line) => sum + Number(line.cost_usd), 0);
+  const send = (input, output, ...more) => bulk('run', input, '-t', 't.md',
+    '-o', output, '-m', MODEL, '--yes', ...more);
+
+  test('what the answers cost is told everywhere', async () => {
+    file('t.md', 'Write ten sentences about {{word}}.');
+    file('told.csv', rows(30));
+    const done = await send('told.csv', 'told.jsonl', '--progress', 'json',
+      '--summary-json', 'told.json', '--limit', '20');
+    assert.equal(done.code, 0, done.err);
+    const lines = linesOf('told.jsonl');
+    assert.equal(lines.length, 20);
+    const usd = sumOf(lines);
+    assert.ok(usd > 0.05, `${usd}`);
+    const dollars = `$${usd.toFixed(2)}`;
+    assert.ok(done.err.includes(`failed 0, not sent 10, ${dollars}: `),
+      `${dollars}: ${done.err}`);
+    const summary = JSON.parse(readFileSync(join(dir, 'told.json'), 'utf8'));
+    assert.ok(Math.abs(summary.cost_usd - usd) < 0.000002, summary.cost_usd);
+    const progress = done.err.split('\n').filter((line) => line[0] === '{')
+      .map((line) => JSON.parse(line)).at(-1);
+    assert.ok(Math.abs(progress.cost_usd - usd) < 0.000002,
+      progress.cost_usd);
+    const status = await bulk('status', lines[0].batch);
+    assert.match(status.out, new RegExp(`^cost +\\$${
+      usd.toFixed(4).replace('.', '\\.')}$`, 'm'));
+
+    const again = await send('told.csv', 'told.jsonl', '--progress', 'plain');
+    assert.equal(again.code, 0, again.err);
+    assert.ok(again.err.includes(`${dollars} saved`), again.err);
+    const rest = sumOf(linesOf('told.jsonl')) - usd;
+    assert.ok(again.err.includes(`bulk: done 30, failed 0, $${
+      rest.toFixed(2)}: told.jsonl`), `${rest}: ${again.err}`);
+    assert.match(again.err, /told\.jsonl {2}30\/30 .*\$\d+\.\d\d/);
+  });
+});
