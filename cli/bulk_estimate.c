@@ -25,15 +25,36 @@ shared_tokens(const struct bulk_run *run)
 }
 
 static double
-usd_of(const struct bulk_run *run, uint64_t input, uint64_t cached,
-    uint64_t output)
+usd_of(const struct bulk_run *run, const struct job_usage *usage)
 {
-    struct job_usage usage = {.input_tokens = input - cached,
-        .cache_read_tokens = cached,
-        .output_tokens = output};
     int64_t nanos =
-        models_cost_usd_nanos(run->models, run->recipe.model, &usage);
+        models_cost_usd_nanos(run->models, run->recipe.model, usage);
     return nanos < 0 ? -1 : (double)nanos / NANOS_PER_USD;
+}
+
+/* Rows that start together find nothing in the cache: each of them may pay
+ * for writing the shared part, which costs more than plain input. */
+static double
+most_usd_of(const struct bulk_run *run, uint64_t tokens, uint64_t shared)
+{
+    uint64_t written = tokens < shared ? tokens : shared;
+    struct job_usage usage = {.input_tokens = tokens - written,
+        .cache_write_5m_tokens = written,
+        .output_tokens = run->recipe.request.max_tokens};
+    return usd_of(run, &usage);
+}
+
+/* The first row writes the shared part, the others read it. */
+static double
+about_usd_of(const struct bulk_run *run, uint64_t tokens, uint64_t shared,
+    bool first, uint64_t output)
+{
+    uint64_t cached = tokens < shared ? tokens : shared;
+    struct job_usage usage = {.input_tokens = tokens - cached,
+        .cache_write_5m_tokens = first ? cached : 0,
+        .cache_read_tokens = first ? 0 : cached,
+        .output_tokens = output};
+    return usd_of(run, &usage);
 }
 
 void
@@ -43,8 +64,9 @@ bulk_estimate(const struct bulk_run *run, struct bulk_estimate *estimate)
     uint64_t most = run->recipe.request.max_tokens;
     uint64_t average =
         run->past_answers > 0 ? run->past_output_tokens / run->past_answers : 0;
+    struct job_usage nothing = {0};
     *estimate = (struct bulk_estimate){
-        .has_price = run->recipe.prompt != NULL && usd_of(run, 0, 0, 0) >= 0};
+        .has_price = run->recipe.prompt != NULL && usd_of(run, &nothing) >= 0};
     for (size_t i = 0; i < run->rows.count; i++) {
         const struct bulk_item *item = &run->rows.items[i];
         uint64_t cached =
@@ -58,21 +80,22 @@ bulk_estimate(const struct bulk_run *run, struct bulk_estimate *estimate)
         estimate->output_tokens += average;
         if (!estimate->has_price)
             continue;
-        estimate->most_usd += usd_of(run, item->tokens, 0, most);
-        estimate->about_usd +=
-            usd_of(run, item->tokens, cached, average > 0 ? average : most);
+        estimate->most_usd += most_usd_of(run, item->tokens, shared);
+        estimate->about_usd += about_usd_of(run, item->tokens, shared,
+            estimate->rows == 1, average > 0 ? average : most);
     }
 }
 
 void
 bulk_hold_back(struct bulk_run *run, double max_usd)
 {
+    uint64_t shared = shared_tokens(run);
     double usd = 0;
     for (size_t i = 0; i < run->rows.count; i++) {
         const struct bulk_item *item = &run->rows.items[i];
         if (item->state != BULK_OPEN)
             continue;
-        usd += usd_of(run, item->tokens, 0, run->recipe.request.max_tokens);
+        usd += most_usd_of(run, item->tokens, shared);
         if (usd > max_usd)
             bulk_rows_set(&run->rows, i, BULK_HELD_BACK);
     }

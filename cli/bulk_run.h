@@ -114,7 +114,7 @@ struct bulk_estimate {
     uint64_t most_output_tokens;
     uint64_t output_tokens; /* by earlier answers; 0: there are none */
     bool has_price;
-    double most_usd;
+    double most_usd; /* were every row to write the shared part anew */
     double about_usd; /* by earlier answers and the cache */
 };
 void bulk_estimate(const struct bulk_run *run, struct bulk_estimate *estimate);
