@@ -270,19 +270,33 @@ bulk_recipe_prompt(const struct bulk_recipe *recipe, const struct bulk_row *row,
         buffer_append_slice(out, row->raw);
 }
 
+/* A line that is {"params":...} with options beside them, or a request with
+ * the options in it. */
+static void
+put_whole_request(struct slice raw, struct buffer *out)
+{
+    static const char *const names[] = {"params", "longhaul"};
+    struct json_item items[2];
+    if (json_object_pick(raw, names, items, 2) != 0 ||
+        items[0].kind != JSON_KIND_OBJECT) {
+        buffer_append_slice(out, raw);
+        return;
+    }
+    buffer_append_slice(out, items[0].raw);
+    if (items[1].kind == JSON_KIND_NONE || items[1].kind == JSON_KIND_NULL)
+        return;
+    buffer_append_text(out, ",\"longhaul\":");
+    buffer_append_slice(out, items[1].raw);
+}
+
 void
 bulk_recipe_line(const struct bulk_recipe *recipe, const struct bulk_row *row,
     const char *id, struct buffer *out)
 {
-    static const char *const names[] = {"params"};
-    struct json_item params = {0};
     buffer_printf(out, "{\"custom_id\":\"%s\",\"params\":", id);
     if (recipe->prompt != NULL)
         template_request_render(&recipe->request, row->values, out);
-    else if (json_object_pick(row->raw, names, &params, 1) == 0 &&
-        params.kind == JSON_KIND_OBJECT)
-        buffer_append_slice(out, params.raw);
     else
-        buffer_append_slice(out, row->raw);
+        put_whole_request(row->raw, out);
     buffer_append_text(out, "}\n");
 }

@@ -52,7 +52,8 @@ bool bulk_recipe_check(
 /* Appends the prompt as Claude gets it, system prompt first. */
 void bulk_recipe_prompt(const struct bulk_recipe *recipe,
     const struct bulk_row *row, struct buffer *out);
-/* Appends the line {"custom_id":...,"params":{...}} with its end. */
+/* Appends the line {"custom_id":...,"params":{...}} with its end; of a whole
+ * request also the options that stand in "longhaul" beside its params. */
 void bulk_recipe_line(const struct bulk_recipe *recipe,
     const struct bulk_row *row, const char *id, struct buffer *out);
 

@@ -26,6 +26,10 @@ check_usage(struct cli *cli, double *max_cost)
         return cli_usage(cli,
             "without -t each line of JSON is a whole request: --model, "
             "--max-tokens and --system must be in it");
+    if (args->template_file == NULL && args->max_cost != NULL)
+        return cli_usage(cli,
+            "--max-cost wants -t: whole requests cannot be priced before they "
+            "are sent");
     if (args->max_cost != NULL &&
         (text_parse_double(slice_of(args->max_cost), max_cost) != 0 ||
             *max_cost < 0))

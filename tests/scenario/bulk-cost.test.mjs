@@ -78,4 +78,26 @@ describe('bulk costs', () => {
       rest.toFixed(2)}: told.jsonl`), `${rest}: ${again.err}`);
     assert.match(again.err, /told\.jsonl {2}30\/30 .*\$\d+\.\d\d/);
   });
+
+  test('whole requests keep the options that stand beside them', async () => {
+    const line = (id, more) => `${JSON.stringify({ custom_id: id, params: {
+      model: 'mock-ok', max_tokens: 8, messages: [{ role: 'user',
+        content: id }] }, ...more })}\n`;
+    file('whole.jsonl', line('plain') + line('own', { longhaul: {
+      lane: 'interactive', tags: ['t1'] } }));
+    const args = ['run', 'whole.jsonl', '-o', 'whole.out.jsonl', '--yes',
+      '--id-column', 'custom_id', '--lane', 'standard'];
+    const refused = await bulk(...args, '--max-cost', '5');
+    assert.equal(refused.code, 2, refused.err);
+    assert.match(refused.err, /whole requests cannot be priced/);
+    assert.doesNotMatch(refused.err, /no price is known/);
+    assert.deepEqual(linesOf('whole.out.jsonl'), []);
+    const done = await bulk(...args);
+    assert.equal(done.code, 0, done.err);
+    const jobs = await Promise.all(linesOf('whole.out.jsonl').map(
+      async (answer) => (await fetch(`${up.url}/v1/jobs/${answer.job_id}`))
+        .json()));
+    assert.deepEqual(jobs.map((job) => [job.custom_id, job.lane, job.tags])
+      .sort(), [['own', 'interactive', ['t1']], ['plain', 'standard', []]]);
+  });
 });

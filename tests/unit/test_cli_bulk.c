@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/bulk_cost.h"
 #include "cli/bulk_lines.h"
 #include "cli/bulk_output.h"
 #include "cli/bulk_progress.h"
@@ -258,6 +257,55 @@ the_same_row_has_the_same_identity(void **state)
     models_free(models);
 }
 
+static void
+whole_requests_keep_their_options(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *wanted;
+        const char *id;
+    } cases[] = {
+        {"{\"custom_id\":\"x\",\"params\":{\"a\":1}}",
+            "{\"custom_id\":\"i\",\"params\":{\"a\":1}}\n",
+            "r-8dbfcb11d09ff52fcd7095111e48d24b"},
+        {"{\"longhaul\":{\"lane\":\"bulk\"},\"params\":{\"a\":1}}",
+            "{\"custom_id\":\"i\",\"params\":{\"a\":1},"
+            "\"longhaul\":{\"lane\":\"bulk\"}}\n",
+            NULL},
+        {"{\"longhaul\":null,\"params\":{\"a\":1}}",
+            "{\"custom_id\":\"i\",\"params\":{\"a\":1}}\n", NULL},
+        {"{\"message\":\"a\",\"longhaul\":{}}",
+            "{\"custom_id\":\"i\",\"params\":{\"message\":\"a\","
+            "\"longhaul\":{}}}\n",
+            NULL},
+    };
+    struct bulk_recipe_options options = {.model = "m", .max_tokens = 10};
+    (void)state;
+    models = models_load();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buffer out = {0};
+        struct bulk_recipe recipe;
+        struct bulk_row row;
+        char id[BULK_ID_SIZE];
+        struct bulk_source *source =
+            bulk_source_open(put("in.jsonl", cases[i].line), NULL);
+        assert_non_null(source);
+        assert_int_equal(
+            bulk_recipe_open(&recipe, &options, source, models), 0);
+        bulk_source_rewind(source);
+        assert_int_equal(bulk_source_next(source, &row), 1);
+        bulk_recipe_line(&recipe, &row, "i", &out);
+        assert_string_equal(out.data, cases[i].wanted);
+        bulk_recipe_id(&recipe, source, &row, id);
+        if (cases[i].id != NULL)
+            assert_string_equal(id, cases[i].id);
+        buffer_clear(&out);
+        bulk_recipe_clear(&recipe);
+        bulk_source_free(source);
+    }
+    models_free(models);
+}
+
 /* --- the output --- */
 
 static struct bulk_rows rows;
@@ -437,22 +485,6 @@ an_empty_file_that_it_made_is_removed(void **state)
 
 /* --- costs --- */
 
-static void
-reads_a_cost_as_the_server_writes_it(void **state)
-{
-    static const char *const unknown[] = {
-        "null", "", "\"", "\"\"", "\"x\"", "true", "\"-1.0\"", "{}"};
-    (void)state;
-    assert_float_equal(
-        bulk_cost_usd(slice_of("\"0.000123456\"")), 0.000123456, 1e-12);
-    assert_float_equal(bulk_cost_usd(slice_of("12.500000")), 12.5, 1e-12);
-    assert_float_equal(bulk_cost_usd(slice_of("\"0.000000\"")), 0, 1e-12);
-    assert_float_equal(bulk_cost_usd(slice_of("0.25")), 0.25, 1e-12);
-    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-        assert_true(bulk_cost_usd(slice_of(unknown[i])) < 0);
-    assert_true(bulk_cost_usd(SLICE_NULL) < 0);
-}
-
 static double past_cost_usd;
 
 static void
@@ -549,6 +581,7 @@ main(void)
         cmocka_unit_test(names_what_is_wrong_with_json_lines),
         cmocka_unit_test(refuses_an_input_without_a_header),
         cmocka_unit_test(the_same_row_has_the_same_identity),
+        cmocka_unit_test(whole_requests_keep_their_options),
         cmocka_unit_test(a_torn_line_is_cut_off_wherever_it_tore),
         cmocka_unit_test(refuses_a_file_that_is_not_its_own),
         cmocka_unit_test(one_process_writes_at_a_time),
@@ -556,7 +589,6 @@ main(void)
         cmocka_unit_test(errors_that_were_mended_are_dropped),
         cmocka_unit_test(answers_are_put_into_the_order_of_the_rows),
         cmocka_unit_test(an_empty_file_that_it_made_is_removed),
-        cmocka_unit_test(reads_a_cost_as_the_server_writes_it),
         cmocka_unit_test(adds_up_what_earlier_answers_cost),
         cmocka_unit_test(tells_time_left_when_there_is_enough_to_tell_it_from),
         cmocka_unit_test(knows_the_ways_to_show_progress),

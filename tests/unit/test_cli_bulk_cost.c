@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "cli/bulk_cost.h"
 #include "cli/bulk_run.h"
 
 /* What a run would cost: rows of 2,000 tokens, 1,300 of which are shared. */
@@ -121,10 +122,27 @@ max_cost_holds_though_every_row_writes_the_shared_part(void **state)
     bulk_run_clear(&run);
 }
 
+static void
+reads_a_cost_as_the_server_writes_it(void **state)
+{
+    static const char *const unknown[] = {
+        "null", "", "\"", "\"\"", "\"x\"", "true", "\"-1.0\"", "{}"};
+    (void)state;
+    assert_float_equal(
+        bulk_cost_usd(slice_of("\"0.000123456\"")), 0.000123456, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("12.500000")), 12.5, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("\"0.000000\"")), 0, 1e-12);
+    assert_float_equal(bulk_cost_usd(slice_of("0.25")), 0.25, 1e-12);
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        assert_true(bulk_cost_usd(slice_of(unknown[i])) < 0);
+    assert_true(bulk_cost_usd(SLICE_NULL) < 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_a_cost_as_the_server_writes_it),
         cmocka_unit_test(
             at_most_is_what_rows_cost_that_all_write_the_shared_part),
         cmocka_unit_test(
