@@ -20,7 +20,7 @@ struct args_option {
 /* clang-format off */
 static const struct args_option options[] = {
     {"model", 'm', "MODEL", TEXT, AT(model),
-        "the model to ask (default: the server's)"},
+        "the model to ask (default: the server's; bulk: LONGHAUL_MODEL here)"},
     {"file", 'f', "FILE", TEXT, AT(file),
         "the prompt; - is standard input"},
     {"template", 't', "FILE", TEXT, AT(template_file),

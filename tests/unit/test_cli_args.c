@@ -154,6 +154,17 @@ every_command_names_options_that_exist(void **state)
     }
 }
 
+/* The server never learns that a bulk run named none. */
+static void
+the_help_says_whose_default_the_model_is(void **state)
+{
+    struct buffer help = {0};
+    (void)state;
+    args_help("model", &help);
+    assert_non_null(strstr(help.data, "bulk: LONGHAUL_MODEL here"));
+    buffer_clear(&help);
+}
+
 int
 main(void)
 {
@@ -167,6 +178,7 @@ main(void)
         cmocka_unit_test_teardown(wrong_values_are_named, forget),
         cmocka_unit_test_teardown(lists_are_bounded, forget),
         cmocka_unit_test(every_command_names_options_that_exist),
+        cmocka_unit_test(the_help_says_whose_default_the_model_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
