@@ -48,20 +48,42 @@ follow_batch(struct bulk_run *run, struct bulk_batch *batch, size_t open)
     return code;
 }
 
+/* Each of the `open` batches once. */
+static int
+follow_round(struct bulk_run *run, size_t open)
+{
+    for (size_t i = 0; i < run->batch_count; i++) {
+        if (!run->batches[i].known || run->batches[i].drained)
+            continue;
+        int code = follow_batch(run, &run->batches[i], open);
+        if (code != CLI_OK)
+            return code;
+    }
+    return CLI_OK;
+}
+
 static int
 follow_all(struct bulk_run *run)
 {
     size_t open;
-    while ((open = open_batches(run)) > 0) {
-        for (size_t i = 0; i < run->batch_count; i++) {
-            if (!run->batches[i].known || run->batches[i].drained)
-                continue;
-            int code = follow_batch(run, &run->batches[i], open);
-            if (code != CLI_OK)
-                return code;
-        }
-    }
-    return CLI_OK;
+    int code = CLI_OK;
+    while (code == CLI_OK && (open = open_batches(run)) > 0)
+        code = follow_round(run, open);
+    return code;
+}
+
+int
+bulk_follow_until(struct bulk_run *run, size_t ended, int64_t most_ms)
+{
+    const size_t *count = run->rows.in_state;
+    int64_t end_ms = clock_mono_ms() + most_ms;
+    size_t open;
+    int code = CLI_OK;
+    run->following = true;
+    while (code == CLI_OK && count[BULK_DONE] + count[BULK_FAILED] <= ended &&
+        clock_mono_ms() < end_ms && (open = open_batches(run)) > 0)
+        code = follow_round(run, open);
+    return code;
 }
 
 /*

@@ -167,6 +167,8 @@ take_batch(struct bulk_run *run, const json_t *json)
     batch->ended = strcmp(client_text(json, "status"), "ended") == 0;
     batch->running = client_count(counts, "running");
     batch->retrying = client_count(counts, "retrying");
+    batch->lines =
+        client_count(json, "accepted") + client_count(json, "rejected");
 }
 
 /* A page; *after is the path's cursor of the next, or empty. */

@@ -9,6 +9,7 @@
  *   output     what the files say is done
  *   catch up   batches of the same run label on the server, also of other
  *              machines: their rows are sent, their results are fetched
+ *   first      one row alone, when rows share a part for Claude's cache
  *   upload     the rows that nobody has sent
  *   follow     results, as they come, until every batch has ended
  */
@@ -23,6 +24,7 @@ struct bulk_batch {
     uint64_t seq; /* the last result that was taken */
     uint64_t running;
     uint64_t retrying;
+    uint64_t lines; /* that were sent with it, when the server listed it */
     bool known; /* the server has it */
     bool ended;
     bool drained; /* ended, and every result was taken */
@@ -162,13 +164,32 @@ int bulk_look_again(struct bulk_run *run, bool wait) MUST_CHECK;
 
 /* ---- bulk_upload.c ---- */
 
+#define BULK_CHUNK_ROWS 100000 /* of one batch; more rows are several */
+
 struct bulk_upload_options {
     const char *lane;
     const char *expires_in;
+    bool first_only; /* the first open row alone */
 };
 /* Sends every open row. */
 int bulk_upload(
     struct bulk_run *run, const struct bulk_upload_options *options) MUST_CHECK;
+
+/* ---- bulk_first.c ---- */
+
+/* When the rows share a part for the cache and are more than a few: sends
+ * the first open row alone and waits for its end, a minute at most. */
+int bulk_send_first(
+    struct bulk_run *run, const struct bulk_upload_options *options) MUST_CHECK;
+/* Whether the rows to be sent are such. */
+bool bulk_wants_first(const struct bulk_run *run);
+/*
+ * Whether an earlier start may have been stopped between two of its uploads,
+ * by the server's newest batch. The rows that are open must then be sent as
+ * it would have sent them: an upload that is still on its way has the same
+ * key and is not done twice. now_ms: wall clock.
+ */
+bool bulk_is_between(const struct bulk_run *run, int64_t now_ms);
 
 /* ---- bulk_follow.c ---- */
 
@@ -176,5 +197,9 @@ void bulk_show_progress(struct bulk_run *run, bool last);
 /* Until every batch has ended and every result was taken. CLI_OK, or
  * CLI_INTERRUPTED, or what went wrong. */
 int bulk_follow(struct bulk_run *run) MUST_CHECK;
+/* Until more than `ended` rows are done or failed, no batch is under way, or
+ * most_ms have passed. */
+int bulk_follow_until(
+    struct bulk_run *run, size_t ended, int64_t most_ms) MUST_CHECK;
 
 #endif

@@ -8,9 +8,6 @@
 #include "common/base/clock.h"
 #include "common/net/json_scan.h"
 
-/* Of one batch; more rows are several. */
-#define CHUNK_ROWS 100000
-
 /* The rows first..end of the input that are open. */
 struct chunk {
     struct bulk_run *run;
@@ -160,8 +157,9 @@ take_answer(struct chunk *chunk, const json_t *json)
         if (run->rows.items[i].state == BULK_OPEN)
             bulk_rows_set(&run->rows, i, BULK_SENT);
     bulk_progress_break(&run->progress);
-    out_tell(
-        "sent %" PRIu64 " rows: %s", client_count(json, "accepted"), batch->id);
+    uint64_t accepted = client_count(json, "accepted");
+    out_tell("sent %" PRIu64 " row%s: %s", accepted, accepted == 1 ? "" : "s",
+        batch->id);
     if (client_count(json, "rejected") == 0)
         return CLI_OK;
     return read_rejected(run, batch);
@@ -225,11 +223,14 @@ int
 bulk_upload(struct bulk_run *run, const struct bulk_upload_options *options)
 {
     struct chunk chunk = {.run = run};
+    size_t most = options->first_only ? 1 : BULK_CHUNK_ROWS;
+    size_t open = 0;
     int code = CLI_OK;
-    while (code == CLI_OK && chunk.end < run->rows.count) {
-        size_t open = 0;
+    while (code == CLI_OK && chunk.end < run->rows.count &&
+        !(options->first_only && open > 0)) {
+        open = 0;
         chunk.first = chunk.end;
-        while (chunk.end < run->rows.count && open < CHUNK_ROWS)
+        while (chunk.end < run->rows.count && open < most)
             open += run->rows.items[chunk.end++].state == BULK_OPEN;
         if (open > 0)
             code = send_chunk(&chunk, options);

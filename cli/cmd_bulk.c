@@ -220,6 +220,8 @@ send_and_follow(struct cli *cli, struct bulk_run *run)
     run->patience_ms = -1;
     begin_progress(cli, run);
     if (code == CLI_OK)
+        code = bulk_send_first(run, &options);
+    if (code == CLI_OK)
         code = bulk_upload(run, &options);
     return code == CLI_OK ? bulk_follow(run) : code;
 }

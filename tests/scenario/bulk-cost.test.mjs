@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { bin, startFakeClaude, startProcess, stopAll, tmpdir }
+import { bin, startFakeClaude, startProcess, stopAll, tmpdir, until }
   from './lib/index.mjs';
 
 const MODEL = 'claude-opus-5-5';
@@ -100,4 +100,69 @@ describe('bulk costs', () => {
     assert.deepEqual(jobs.map((job) => [job.custom_id, job.lane, job.tags])
       .sort(), [['own', 'interactive', ['t1']], ['plain', 'standard', []]]);
   });
+
+  const shared = (chars) => `${'Be brief, and say only what you know. '.repeat(
+    Math.ceil(chars / 38))}\n{{word}}`;
+  const batchesOf = async (run) => (await (await fetch(
+    `${up.url}/v1/batches?run=${run}`)).json()).data;
+
+  test('what the rows share is written into the cache once and read by the '
+    + 'others', async () => {
+    file('t.md', shared(8000));
+    file('cached.csv', rows(60));
+    const done = await send('cached.csv', 'cached.jsonl', '--in-order',
+      '--max-cost', '20');
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.err, /sent 1 row: [^]*the others follow[^]*sent 59 rows: /);
+    const lines = linesOf('cached.jsonl');
+    assert.deepEqual(lines.map((line) => line.line),
+      Array.from({ length: 60 }, (_, i) => i + 2));
+    assert.deepEqual(lines.map((line) =>
+      line.usage.cache_creation_input_tokens > 0), lines.map((_, i) => i === 0));
+    assert.deepEqual(lines.map((line) =>
+      line.usage.cache_read_input_tokens > 0), lines.map((_, i) => i > 0));
+    const [, most] = /at most \$(\d+\.\d+)/.exec(done.err);
+    assert.ok(sumOf(lines) < Number(most), `${sumOf(lines)} < ${most}`);
+
+    // A few rows are not worth the wait; more of them later are.
+    file('cached.csv', rows(65));
+    const few = await send('cached.csv', 'cached.jsonl', '--in-order');
+    assert.match(few.err, /sent 5 rows: /);
+    assert.doesNotMatch(few.err, /the others follow/);
+    file('cached.csv', rows(80));
+    const more = await send('cached.csv', 'cached.jsonl', '--in-order');
+    assert.match(more.err, /sent 1 row: [^]*sent 14 rows: /);
+    assert.deepEqual(linesOf('cached.jsonl').map((line) => line.line),
+      Array.from({ length: 80 }, (_, i) => i + 2));
+  });
+
+  test('stopped behind the row that goes first, it goes on with the others',
+    async () => {
+      // Of a model that is not known, more is needed for the cache.
+      file('t.md', shared(40_000));
+      file('first.csv', 'word\n' + Array.from({ length: 20 },
+        (_, i) => `w${i}\n`).join(''));
+      const args = ['bulk', 'run', 'first.csv', '-t', 't.md', '-o',
+        'first.jsonl', '-m', 'mock-slow-2s', '--yes'];
+      const start = () => startProcess(bin('longhaul'), { args, cwd: dir,
+        env: { LONGHAUL_URL: up.url } });
+      const client = await startProcess(bin('longhaul'), { args, cwd: dir,
+        env: { LONGHAUL_URL: up.url }, waitFor: /sent 1 row: \S+/ });
+      client.signal('SIGINT');
+      assert.equal((await client.exited).code, 130);
+      assert.match(client.stderr(), /under way 1, not sent 19/);
+      const killed = await start();
+      await until(() => /under way +1 rows/.test(killed.stderr()),
+        { what: 'the start' });
+      await killed.kill();
+      const done = await bulk(...args.slice(1));
+      assert.equal(done.code, 0, done.err);
+      assert.doesNotMatch(done.err, /sent 1 row/);
+      assert.match(done.err, /sent 19 rows/);
+      const lines = linesOf('first.jsonl');
+      assert.equal(new Set(lines.map((line) => line.custom_id)).size, 20);
+      assert.equal(lines.length, 20);
+      assert.deepEqual((await batchesOf(lines[0].run))
+        .map((batch) => batch.accepted).sort(), [1, 19]);
+    });
 });

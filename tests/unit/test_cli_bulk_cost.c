@@ -9,6 +9,7 @@
 
 #include "cli/bulk_cost.h"
 #include "cli/bulk_run.h"
+#include "common/base/id.h"
 
 /* What a run would cost: rows of 2,000 tokens, 1,300 of which are shared. */
 
@@ -122,6 +123,63 @@ max_cost_holds_though_every_row_writes_the_shared_part(void **state)
     bulk_run_clear(&run);
 }
 
+/* --- the row that goes first --- */
+
+static void
+a_row_goes_first_when_many_share_what_is_cached(void **state)
+{
+    struct bulk_run run;
+    char id[24];
+    size_t at;
+    (void)state;
+    open_run(&run, 4000);
+    assert_false(bulk_wants_first(&run));
+    for (int i = ROWS; i < 9; i++) {
+        snprintf(id, sizeof(id), "r-%d", i);
+        assert_true(bulk_rows_add(&run.rows, id, &at));
+    }
+    assert_true(bulk_wants_first(&run));
+    bulk_rows_set(&run.rows, at, BULK_DONE);
+    assert_false(bulk_wants_first(&run));
+    bulk_rows_set(&run.rows, at, BULK_OPEN);
+    run.recipe.request.cache_prompt = false;
+    assert_false(bulk_wants_first(&run));
+    bulk_run_clear(&run);
+}
+
+static void
+an_upload_that_may_be_on_its_way_is_sent_as_it_was(void **state)
+{
+    static const struct {
+        uint64_t lines;
+        int64_t age_ms;
+        bool known;
+        bool between;
+    } cases[] = {
+        {1, 1000, true, true}, /* behind the row that went first */
+        {BULK_CHUNK_ROWS, 1000, true, true}, /* behind a whole chunk */
+        {2, 1000, true, false}, /* the rows were all */
+        {1, 1000, false, false}, /* of the output; the server has it not */
+        {1, 2 * 3600 * 1000, true, false}, /* yesterday's */
+        {1, -1000, true, true}, /* clocks differ */
+    };
+    static const char id[] = "batch_01a1fa98-4360-7180-9bd4-e803dad97185";
+    int64_t made_ms = id_wall_ms(slice_of(id));
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bulk_run run = {0};
+        assert_false(bulk_is_between(&run, made_ms));
+        struct bulk_batch *batch = bulk_run_batch(&run, slice_of(id));
+        batch->lines = cases[i].lines;
+        batch->known = cases[i].known;
+        assert_int_equal(
+            bulk_is_between(&run, made_ms + cases[i].age_ms), cases[i].between);
+        bulk_run_clear(&run);
+    }
+}
+
+/* --- costs --- */
+
 static void
 reads_a_cost_as_the_server_writes_it(void **state)
 {
@@ -142,6 +200,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_goes_first_when_many_share_what_is_cached),
+        cmocka_unit_test(an_upload_that_may_be_on_its_way_is_sent_as_it_was),
         cmocka_unit_test(reads_a_cost_as_the_server_writes_it),
         cmocka_unit_test(
             at_most_is_what_rows_cost_that_all_write_the_shared_part),
