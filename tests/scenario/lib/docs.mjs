@@ -58,7 +58,7 @@ export function normalise(lines) {
     .replace(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
     .replace(/\b[0-9a-f]{16}\b/g, 'FINGERPRINT')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
-    .replace(/\b\d\d:\d\d:\d\dZ?/g, 'CLOCK')
+    .replace(/\b(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\dZ?/g, 'CLOCK')
     .replace(/^Date: .*$/gm, 'Date: DATE')
     .replace(/^Content-Length: \d+$/gm, 'Content-Length: N')
     .replace(/\b1[0-9]{12}-\d+/g, 'ENTRY')
