@@ -87,7 +87,10 @@ bulk_call(struct bulk_run *run, struct client_request *request,
             clock_mono_ms() - since_ms >= run->patience_ms;
         if (!is_passing(reply) || over) {
             bulk_progress_break(&run->progress);
-            return client_explain(run->client, reply);
+            return reply->end == HTTP_SYNC_OK && request->unsaid_status != 0 &&
+                    reply->status == request->unsaid_status
+                ? code
+                : client_explain(run->client, reply);
         }
         if (tries > 0)
             tell_waiting(run, reply);

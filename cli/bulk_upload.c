@@ -8,6 +8,13 @@
 #include "common/base/clock.h"
 #include "common/net/json_scan.h"
 
+/* The status of an upload without a good row. */
+#define UNPROCESSABLE 422
+/* Of the rows behind the first hundred that were refused. */
+#define REFUSED_TOO \
+    "The server refused this row, as every other of the upload; it says why " \
+    "of the first hundred."
+
 /* The rows first..end of the input that are open. */
 struct chunk {
     struct bulk_run *run;
@@ -19,20 +26,18 @@ struct chunk {
     bool failed; /* the input cannot be read (said) */
 };
 
-/* The next open row's line into chunk->line; false at the end. */
+/* The next open row and its id; false at the end. */
 static bool
-next_line(struct chunk *chunk)
+next_row(struct chunk *chunk, struct bulk_row *row, char id[BULK_ID_SIZE])
 {
     struct bulk_run *run = chunk->run;
-    struct bulk_row row;
-    char id[BULK_ID_SIZE];
     while (chunk->next < chunk->end) {
         const struct bulk_item *item = &run->rows.items[chunk->next++];
         if (item->state != BULK_OPEN)
             continue;
-        int more = bulk_source_read_at(run->source, item->offset, &row);
-        if (more == 1 && row.fault[0] == '\0')
-            bulk_recipe_id(&run->recipe, run->source, &row, id);
+        int more = bulk_source_read_at(run->source, item->offset, row);
+        if (more == 1 && row->fault[0] == '\0')
+            bulk_recipe_id(&run->recipe, run->source, row, id);
         else
             id[0] = '\0';
         if (bulk_rows_find(&run->rows, slice_of(id)) != chunk->next - 1) {
@@ -41,12 +46,23 @@ next_line(struct chunk *chunk)
             chunk->failed = true;
             return false;
         }
-        buffer_reset(&chunk->line);
-        bulk_recipe_line(&run->recipe, &row, id, &chunk->line);
-        chunk->used = 0;
         return true;
     }
     return false;
+}
+
+/* Its line into chunk->line; false at the end. */
+static bool
+next_line(struct chunk *chunk)
+{
+    struct bulk_row row;
+    char id[BULK_ID_SIZE];
+    if (!next_row(chunk, &row, id))
+        return false;
+    buffer_reset(&chunk->line);
+    bulk_recipe_line(&chunk->run->recipe, &row, id, &chunk->line);
+    chunk->used = 0;
+    return true;
 }
 
 static size_t
@@ -102,19 +118,27 @@ key_of(const struct chunk *chunk, char key[64])
     snprintf(key, 64, "bulk-%s", text);
 }
 
+static void
+note_rejected(
+    struct bulk_run *run, size_t at, const char *id, const char *message)
+{
+    struct buffer out = {0};
+    bulk_rows_set(&run->rows, at, BULK_FAILED);
+    bulk_bad_line(run, id, run->rows.items[at].line, message, &out);
+    bulk_output_error(run->output, buffer_slice(&out));
+    buffer_clear(&out);
+}
+
 static bool
 take_rejected(struct bulk_run *run, const json_t *entry)
 {
-    struct buffer out = {0};
     const char *id = client_text(entry, "custom_id");
     size_t at = bulk_rows_find(&run->rows, slice_of(id));
-    if (at == BULK_ABSENT || run->rows.items[at].state != BULK_SENT)
+    if (at == BULK_ABSENT ||
+        (run->rows.items[at].state != BULK_SENT &&
+            run->rows.items[at].state != BULK_OPEN))
         return true;
-    bulk_rows_set(&run->rows, at, BULK_FAILED);
-    bulk_bad_line(
-        run, id, run->rows.items[at].line, client_text(entry, "message"), &out);
-    bulk_output_error(run->output, buffer_slice(&out));
-    buffer_clear(&out);
+    note_rejected(run, at, id, client_text(entry, "message"));
     return bulk_output_flush(run->output, false) == 0;
 }
 
@@ -190,6 +214,38 @@ rewind_chunk(void *arg)
     buffer_reset(&chunk->line);
 }
 
+/*
+ * Every row was refused, so that there is no batch, and no /errors of it: the
+ * answer has what is wrong with the first of them. Another 422 is no answer
+ * about rows.
+ */
+static int
+take_all_rejected(struct chunk *chunk, const struct http_sync_reply *reply)
+{
+    struct bulk_run *run = chunk->run;
+    struct bulk_row row;
+    char id[BULK_ID_SIZE];
+    json_t *json = json_loadb(reply->body.data != NULL ? reply->body.data : "",
+        reply->body.len, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *errors = json_object_get(json, "errors");
+    bool good = json_is_array(errors);
+    int code = good ? CLI_OK : client_explain(run->client, reply);
+    if (good)
+        out_tell("sent 0 rows; the server refused %" PRIu64,
+            client_count(json, "rejected"));
+    for (size_t i = 0; good && i < json_array_size(errors); i++)
+        good = take_rejected(run, json_array_get(errors, i));
+    rewind_chunk(chunk);
+    while (good && next_row(chunk, &row, id))
+        note_rejected(run, chunk->next - 1, id, REFUSED_TOO);
+    json_decref(json);
+    if (code != CLI_OK)
+        return code;
+    if (!good || chunk->failed || bulk_output_flush(run->output, true) != 0)
+        return CLI_ERROR;
+    return CLI_OK;
+}
+
 static int
 send_chunk(struct chunk *chunk, const struct bulk_upload_options *options)
 {
@@ -205,14 +261,17 @@ send_chunk(struct chunk *chunk, const struct bulk_upload_options *options)
         .path = path.data,
         .content_type = "application/x-ndjson",
         .idempotency_key = key,
+        .unsaid_status = UNPROCESSABLE,
         .on_start = rewind_chunk,
         .read_body = on_read,
         .arg = chunk};
     code = bulk_call(run, &request, &reply, &json);
     if (chunk->failed)
         code = CLI_ERROR;
-    if (code == CLI_OK)
+    else if (code == CLI_OK)
         code = take_answer(chunk, json);
+    else if (reply.end == HTTP_SYNC_OK && reply.status == UNPROCESSABLE)
+        code = take_all_rejected(chunk, &reply);
     json_decref(json);
     buffer_clear(&path);
     buffer_clear(&reply.body);

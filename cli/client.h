@@ -29,6 +29,7 @@ struct client_request {
     const char *idempotency_key; /* or NULL */
     int64_t timeout_ms; /* 0: 60 s */
     bool quiet; /* says nothing about a failure */
+    unsigned unsaid_status; /* bulk_call() says nothing about this one */
     /* Streams, as in http_sync.h; with read_body or on_body there is no
      * time limit but that something must move within STREAM_IDLE_MS. */
     const char *content_type; /* NULL: application/json */

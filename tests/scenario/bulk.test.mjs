@@ -259,6 +259,34 @@ describe('bulk', () => {
         summary.duplicates, summary.batches.length], [3, 2, 2, 1, 1]);
     });
 
+    test('rows that the server refuses stay in the file of errors, also when '
+      + 'nothing else is left to send', async () => {
+      const line = (more) => `${JSON.stringify({ model: 'mock-ok',
+        max_tokens: 8, messages: [{ role: 'user', content: 'y' }], ...more })}\n`;
+      file('refused.csv', `id,word\nl1,short\nl2,${'word '.repeat(1_200_000)}\n`);
+      file('refused.jsonl', line() + Array.from({ length: 102 }, (_, i) =>
+        line({ max_tokens: 9 + i, longhaul: { lanne: 'bulk' } })).join(''));
+      for (const [args, refused, reason] of [
+        [['run', 'refused.csv', '-t', 't.md', '-m', 'claude-haiku-4-5',
+          '--id-column', 'id', '-o', 'ref1.jsonl', '--yes'], 1, /tokens/],
+        [['run', 'refused.jsonl', '-o', 'ref2.jsonl', '--yes'], 102, /lanne/],
+      ]) {
+        const output = join(dir, args.at(-2));
+        for (let start = 1; start <= 3; start++) {
+          const done = await bulk(...args);
+          assert.equal(done.code, 3, `start ${start}: ${done.err}`);
+          assert.match(done.err, new RegExp(`done 1, failed ${refused}\\b`));
+          assert.equal(linesOf(output).length, 1);
+          const errors = linesOf(output.replace('.jsonl', '.errors.jsonl'));
+          assert.equal(errors.length, refused, `start ${start}`);
+          assertEachOnce(errors.map(({ custom_id }) => custom_id), 'errors');
+          assert.match(errors[0].error.message, reason);
+          for (const { line: at, status, error } of errors)
+            assert.ok(at > 1 && status === 'not_sent' && error.message);
+        }
+      }
+    });
+
     test('what failed is in the file of errors until it is mended',
       async () => {
         // Two failures, then an answer: it takes three lives.
