@@ -24,6 +24,24 @@ bulk_show_progress(struct bulk_run *run, bool last)
     bulk_progress_update(&run->progress, &counts, clock_mono_ms(), last);
 }
 
+/* When nothing moves: what a row waits for. */
+static void
+look_why(struct bulk_run *run)
+{
+    struct buffer text = {0};
+    size_t i = 0;
+    while (i < run->batch_count &&
+        run->batches[i].queued + run->batches[i].retrying == 0)
+        i++;
+    if (i < run->batch_count &&
+        !bulk_progress_asks(&run->progress, clock_mono_ms()))
+        return;
+    if (i < run->batch_count)
+        bulk_why(run->client, run->batches[i].id, &text);
+    bulk_progress_reason(&run->progress, buffer_slice(&text));
+    buffer_clear(&text);
+}
+
 static size_t
 open_batches(const struct bulk_run *run)
 {
@@ -44,6 +62,8 @@ follow_batch(struct bulk_run *run, struct bulk_batch *batch, size_t open)
         batch->drained = true;
     else if (code == CLI_OK)
         code = bulk_read_batch(run, batch);
+    if (code == CLI_OK)
+        look_why(run);
     bulk_show_progress(run, false);
     return code;
 }

@@ -4,12 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/out.h"
+
 #define BAR_CELLS 20
 #define BAR_EVERY_MS 100
 #define PLAIN_EVERY_MS 30000
 #define JSON_EVERY_MS 1000
 #define SAMPLE_EVERY_MS 1000
 #define WINDOW_MS 60000
+/* Without an end of a row so long, a reason is asked for, so often. */
+#define STALL_MS 5000
+#define PLAIN_STALL_MS (PLAIN_EVERY_MS - STALL_MS)
 /* From when on a rate is told. */
 #define CREDIBLE_MS 3000
 #define CREDIBLE_ROWS 5
@@ -102,7 +107,7 @@ bulk_progress_line(
     int64_t left_ms = bulk_progress_left_ms(progress, now_ms);
     char left[40];
     buffer_append_text(out, progress->name);
-    if (progress->mode == BULK_PROGRESS_BAR)
+    if (progress->mode == BULK_PROGRESS_BAR && progress->reason[0] == '\0')
         put_bar(counts, out);
     buffer_printf(out, "  %" PRIu64 "/%" PRIu64, ended(counts), counts->total);
     if (counts->retrying > 0)
@@ -115,6 +120,10 @@ bulk_progress_line(
         buffer_printf(out, "  $%.2f", counts->cost_usd);
     if (left_ms == 0)
         return;
+    if (progress->reason[0] != '\0') {
+        buffer_printf(out, "  %s", progress->reason);
+        return;
+    }
     text_format_duration(left_ms, left, sizeof(left));
     buffer_printf(out, "  %s left", left_ms < 0 ? "--" : left);
 }
@@ -140,19 +149,15 @@ put_json(
     else
         buffer_append_text(out, ",\"cost_usd\":null");
     if (left_ms >= 0)
-        buffer_printf(out, ",\"seconds_left\":%" PRId64 "}", left_ms / 1000);
+        buffer_printf(out, ",\"seconds_left\":%" PRId64, left_ms / 1000);
     else
-        buffer_append_text(out, ",\"seconds_left\":null}");
-}
-
-/* Every half minute or twentieth of the work, whichever is rarer. */
-static bool
-plain_is_due(const struct bulk_progress *progress, int64_t now_ms)
-{
-    uint64_t moved = ended(&progress->counts) - progress->said_ended;
-    return now_ms - progress->said_ms >= PLAIN_EVERY_MS &&
-        (moved * 20 >= progress->counts.total ||
-            now_ms - progress->said_ms >= 10 * PLAIN_EVERY_MS);
+        buffer_append_text(out, ",\"seconds_left\":null");
+    buffer_append_text(out, ",\"reason\":");
+    if (progress->reason[0] != '\0')
+        buffer_append_json(out, slice_of(progress->reason));
+    else
+        buffer_append_text(out, "null");
+    buffer_append_char(out, '}');
 }
 
 static bool
@@ -161,11 +166,50 @@ is_due(const struct bulk_progress *progress, int64_t now_ms)
     int64_t since_ms = now_ms - progress->said_ms;
     switch (progress->mode) {
     case BULK_PROGRESS_BAR: return since_ms >= BAR_EVERY_MS;
-    case BULK_PROGRESS_PLAIN: return plain_is_due(progress, now_ms);
+    case BULK_PROGRESS_PLAIN: return since_ms >= PLAIN_EVERY_MS;
     case BULK_PROGRESS_JSON: return since_ms >= JSON_EVERY_MS;
     case BULK_PROGRESS_NONE: break;
     }
     return false;
+}
+
+bool
+bulk_progress_asks(struct bulk_progress *progress, int64_t now_ms)
+{
+    bool plain = progress->mode == BULK_PROGRESS_PLAIN;
+    int64_t every_ms = plain ? PLAIN_STALL_MS : STALL_MS;
+    if (progress->mode == BULK_PROGRESS_NONE || progress->moved_ms == 0 ||
+        now_ms - progress->moved_ms < every_ms ||
+        (plain && now_ms - progress->said_ms < every_ms) ||
+        (progress->asked_ms != 0 && now_ms - progress->asked_ms < every_ms))
+        return false;
+    progress->asked_ms = now_ms;
+    return true;
+}
+
+void
+bulk_progress_reason(struct bulk_progress *progress, struct slice text)
+{
+    struct buffer safe = {0};
+    out_safe(&safe, text, false);
+    struct slice cut = buffer_slice(&safe);
+    if (cut.len >= sizeof(progress->reason))
+        cut.len = sizeof(progress->reason) - 1;
+    while (cut.len > 0 && cut.len < safe.len &&
+        ((unsigned char)safe.data[cut.len] & 0xc0) == 0x80)
+        cut.len--;
+    text_copy(progress->reason, sizeof(progress->reason), cut);
+    buffer_clear(&safe);
+}
+
+/* A line that does not fit could not be written over. */
+static void
+show_bar(struct slice line, bool last)
+{
+    if (!last && out_is_terminal(stderr))
+        line = out_cut(line, out_columns(stderr));
+    fprintf(
+        stderr, "\r%.*s\x1b[K%s", (int)line.len, line.data, last ? "\n" : "");
 }
 
 void
@@ -173,6 +217,10 @@ bulk_progress_update(struct bulk_progress *progress,
     const struct bulk_counts *counts, int64_t now_ms, bool last)
 {
     struct buffer line = {0};
+    if (progress->moved_ms == 0 || ended(counts) != ended(&progress->counts)) {
+        progress->moved_ms = now_ms;
+        progress->reason[0] = '\0';
+    }
     progress->counts = *counts;
     sample(progress, now_ms);
     if (progress->said_ms == 0 && progress->mode == BULK_PROGRESS_PLAIN)
@@ -185,13 +233,12 @@ bulk_progress_update(struct bulk_progress *progress,
     else
         bulk_progress_line(progress, now_ms, &line);
     if (progress->mode == BULK_PROGRESS_BAR)
-        fprintf(stderr, "\r%s\x1b[K%s", line.data, last ? "\n" : "");
+        show_bar(buffer_slice(&line), last);
     else
         fprintf(stderr, "%s\n", line.data);
     fflush(stderr);
     progress->on_line = progress->mode == BULK_PROGRESS_BAR && !last;
     progress->said_ms = now_ms;
-    progress->said_ended = ended(&progress->counts);
     buffer_clear(&line);
 }
 

@@ -5,7 +5,7 @@
  * bulk_progress: how far a run is, on stderr: a bar on a terminal, a plain
  * line every half minute elsewhere, JSON lines, or nothing. What is shown is
  * counted, not guessed; a time left is given when there is enough to tell
- * it from. Time is an argument.
+ * it from; a run that stands still says why. Time is an argument.
  */
 
 #include <stdbool.h>
@@ -30,14 +30,17 @@ struct bulk_counts {
 };
 
 #define BULK_SAMPLES 61
+#define BULK_REASON_SIZE 256
 
 struct bulk_progress {
     enum bulk_progress_mode mode;
     const char *name; /* what the line begins with */
     struct bulk_counts counts;
     int64_t said_ms; /* when a line was last shown; 0: never */
-    uint64_t said_ended;
     bool on_line; /* the cursor stands behind a bar */
+    int64_t moved_ms; /* when a row last ended */
+    int64_t asked_ms; /* when bulk_progress_asks() last said yes; 0: never */
+    char reason[BULK_REASON_SIZE]; /* why none does, or "" */
     struct {
         int64_t at_ms;
         uint64_t ended;
@@ -52,6 +55,11 @@ int bulk_progress_mode(const char *name, bool on_terminal,
 /* New counts; shows them when it is time to, or with `last`. */
 void bulk_progress_update(struct bulk_progress *progress,
     const struct bulk_counts *counts, int64_t now_ms, bool last);
+/* Whether the caller should find out why nothing moves, because it is going to
+ * be shown: at most every five seconds, and for plain lines just before one. */
+bool bulk_progress_asks(struct bulk_progress *progress, int64_t now_ms);
+/* What it found, or nothing; shown until a row ends. */
+void bulk_progress_reason(struct bulk_progress *progress, struct slice text);
 /* Before other text is written to stderr. */
 void bulk_progress_break(struct bulk_progress *progress);
 /* Rows ended in the last minute, as a rate per minute; < 0: too early. */

@@ -168,6 +168,7 @@ take_batch(struct bulk_run *run, const json_t *json)
     const json_t *counts = json_object_get(json, "counts");
     batch->known = true;
     batch->ended = strcmp(client_text(json, "status"), "ended") == 0;
+    batch->queued = client_count(counts, "queued");
     batch->running = client_count(counts, "running");
     batch->retrying = client_count(counts, "retrying");
     batch->lines =

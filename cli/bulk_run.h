@@ -22,6 +22,7 @@
 struct bulk_batch {
     char id[BULK_BATCH_SIZE];
     uint64_t seq; /* the last result that was taken */
+    uint64_t queued;
     uint64_t running;
     uint64_t retrying;
     uint64_t lines; /* that were sent with it, when the server listed it */
@@ -190,6 +191,12 @@ bool bulk_wants_first(const struct bulk_run *run);
  * key and is not done twice. now_ms: wall clock.
  */
 bool bulk_is_between(const struct bulk_run *run, int64_t now_ms);
+
+/* ---- bulk_why.c ---- */
+
+/* Appends what a row of the batch waits for, in the server's words; nothing
+ * when none waits or the server does not say. */
+void bulk_why(struct client *client, const char *batch, struct buffer *out);
 
 /* ---- bulk_follow.c ---- */
 

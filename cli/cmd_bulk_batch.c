@@ -96,19 +96,50 @@ show_list(const json_t *list)
     out_table_print(table, 1);
 }
 
+/* What an open batch waits for, below what is known of it. */
+static int
+show_status(struct cli *cli, const char *path)
+{
+    struct http_sync_reply reply = {0};
+    struct buffer why = {0};
+    json_t *batch = NULL;
+    int code;
+    struct client *client = client_new(cli, &code);
+    if (client == NULL)
+        return code;
+    struct client_request request = {.path = path};
+    code = client_json(client, &request, &reply, &batch);
+    if (code == CLI_OK && cli->args.json)
+        out_write_line(buffer_slice(&reply.body));
+    else if (code == CLI_OK)
+        show_batch(batch);
+    if (code == CLI_OK && !cli->args.json &&
+        strcmp(client_text(batch, "status"), "ended") != 0)
+        bulk_why(client, client_text(batch, "id"), &why);
+    if (why.len > 0)
+        out_field("waits for", buffer_slice(&why));
+    json_decref(batch);
+    buffer_clear(&why);
+    buffer_clear(&reply.body);
+    client_free(client);
+    return code;
+}
+
 int
 cmd_bulk_status(struct cli *cli)
 {
     struct buffer path = {0};
+    int code;
     uint64_t most = args_list_limit(&cli->args);
     if (most == 0 || most > 1000)
         return cli_usage(cli, "--limit is 1 to 1000");
-    if (cli->argc > 0)
+    if (cli->argc > 0) {
         batch_path(cli, "", &path);
-    else
+        code = show_status(cli, path.data);
+    } else {
         buffer_printf(&path, "/v1/batches?limit=%" PRIu64, most);
-    int code = client_show(
-        cli, "GET", path.data, cli->argc > 0 ? show_batch : show_list);
+        code = client_show(cli, "GET", path.data, show_list);
+    }
     buffer_clear(&path);
     return code;
 }

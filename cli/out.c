@@ -214,20 +214,18 @@ out_table_u64(struct out_table *table, uint64_t value)
     out_table_text(table, text);
 }
 
-static size_t
-terminal_width(void)
+size_t
+out_columns(FILE *file)
 {
     struct winsize size;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return 80;
 }
 
-/* As much of the text as fits in `room` columns. */
-static struct slice
-cut(const char *text, size_t room)
+struct slice
+out_cut(struct slice all, size_t room)
 {
-    struct slice all = slice_of(text);
     size_t len = 0;
     while (len < all.len) {
         size_t step = text_utf8_step(slice_make(all.data + len, all.len - len));
@@ -236,19 +234,19 @@ cut(const char *text, size_t room)
             break;
         len += step;
     }
-    return slice_make(text, len);
+    return slice_make(all.data, len);
 }
 
 static void
 print_last(const struct out_table *table, const char *text, size_t used)
 {
     size_t width = out_width(slice_of(text));
-    size_t total = table->on_terminal ? terminal_width() : SIZE_MAX;
+    size_t total = table->on_terminal ? out_columns(stdout) : SIZE_MAX;
     if (used + width <= total || total <= used + 4) {
         printf("%s\n", text);
         return;
     }
-    struct slice part = cut(text, total - used);
+    struct slice part = out_cut(slice_of(text), total - used);
     printf("%.*s\u2026\n", (int)part.len, part.data);
 }
 

@@ -24,6 +24,11 @@ void out_safe(struct buffer *out, struct slice text, bool lines);
 /* Columns it takes on a terminal; `text` is safe text. */
 size_t out_width(struct slice text);
 
+/* As much of safe text as leaves one of `room` columns free. */
+struct slice out_cut(struct slice text, size_t room);
+/* Columns of the terminal that `file` is; 80 when it does not say. */
+size_t out_columns(FILE *file);
+
 /* "longhaul: ..." on stderr. The same as log_say, with safe text. */
 void out_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line on stderr without the program's name. */

@@ -162,6 +162,26 @@ describe('bulk', () => {
     await up.stop();
   });
 
+  test('a run that stands still says what it waits for', async () => {
+    const dir = tmpdir('longhaul-bulk-');
+    const up = await startProcess(bin('longhaul'), { ...UP, args: ['up',
+      '--port', '0', '--data', join(dir, 'var'), '--no-demo', '--simulate'] });
+    writeFileSync(join(dir, 't.md'), 'Say {{word}}.');
+    writeFileSync(join(dir, 'in.csv'), 'word\na\nb\nc\nd\n');
+    const env = { LONGHAUL_URL: up.match[1] };
+    const client = await startProcess(bin('longhaul'), { cwd: dir, env,
+      args: ['bulk', 'run', 'in.csv', '-t', 't.md', '-o', 'out.jsonl', '-m',
+        'mock-401', '--limit', '3', '--yes', '--progress', 'bar'],
+      waitFor: /sent 3 rows: (\S+)/ });
+    await until(() => /0\/3 .*pool default is paused until .*API key/
+      .test(client.stderr()), { timeoutMs: 20_000, what: 'the reason' });
+    const status = await run(['bulk', 'status', client.match[1]],
+      { url: up.match[1] });
+    assert.match(status.out, /^waits for +pool default is paused until .*key/m);
+    await client.kill();
+    await up.stop();
+  });
+
   describe('one installation', () => {
     let up;
     let dir;

@@ -572,6 +572,54 @@ knows_the_ways_to_show_progress(void **state)
     assert_int_equal(bulk_progress_mode("loud", true, &mode), -1);
 }
 
+static void
+a_run_that_stands_still_says_why_until_a_row_ends(void **state)
+{
+    static const char why[] = "pool default is paused:\x1b[2J a key";
+    struct bulk_progress progress = {
+        .mode = BULK_PROGRESS_BAR, .name = "out.jsonl"};
+    struct bulk_counts counts = {.total = 100, .done = 5};
+    (void)state;
+    memory_free(line_at(&progress, counts, 1000));
+    assert_false(bulk_progress_asks(&progress, 5999));
+    assert_true(bulk_progress_asks(&progress, 6000));
+    assert_false(bulk_progress_asks(&progress, 10999));
+    bulk_progress_reason(&progress, slice_of(why));
+    char *line = line_at(&progress, counts, 7000);
+    assert_string_equal(
+        line, "out.jsonl  5/100  $0.00  pool default is paused:\\x1b[2J a key");
+    memory_free(line);
+    assert_true(bulk_progress_asks(&progress, 11000));
+    counts.done = 6;
+    line = line_at(&progress, counts, 12000);
+    assert_null(strstr(line, "paused"));
+    assert_non_null(strstr(line, "[#"));
+    memory_free(line);
+    assert_false(bulk_progress_asks(&progress, 16500));
+    progress.mode = BULK_PROGRESS_NONE;
+    assert_false(bulk_progress_asks(&progress, 100000));
+    bulk_progress_break(&progress);
+}
+
+static void
+plain_lines_come_every_half_minute(void **state)
+{
+    struct bulk_progress progress = {
+        .mode = BULK_PROGRESS_PLAIN, .name = "out.jsonl"};
+    struct bulk_counts counts = {.total = 1000};
+    unsigned asked = 0;
+    (void)state;
+    for (int64_t ms = 1000; ms < 200000; ms += 500) {
+        int64_t said_ms = progress.said_ms;
+        asked += bulk_progress_asks(&progress, ms);
+        bulk_progress_update(&progress, &counts, ms, false);
+        if (said_ms > 0 && progress.said_ms != said_ms)
+            assert_int_equal(progress.said_ms - said_ms, 30000);
+    }
+    assert_int_equal(progress.said_ms, 181000);
+    assert_int_equal(asked, 6);
+}
+
 int
 main(void)
 {
@@ -591,6 +639,8 @@ main(void)
         cmocka_unit_test(an_empty_file_that_it_made_is_removed),
         cmocka_unit_test(adds_up_what_earlier_answers_cost),
         cmocka_unit_test(tells_time_left_when_there_is_enough_to_tell_it_from),
+        cmocka_unit_test(a_run_that_stands_still_says_why_until_a_row_ends),
+        cmocka_unit_test(plain_lines_come_every_half_minute),
         cmocka_unit_test(knows_the_ways_to_show_progress),
     };
     return cmocka_run_group_tests(tests, enter, leave);
