@@ -70,14 +70,17 @@ text_of(double usd, char *out, size_t size)
     return out;
 }
 
-static int
-write_summary(
-    const struct bulk_run *run, const char *path, const char *output, int code)
+int
+bulk_write_summary(const struct bulk_run *run,
+    const struct bulk_finish_options *options, int code)
 {
+    const char *path = options->summary_json;
     const size_t *count = run->rows.in_state;
     double usd = run->cost_unknown ? -1 : run->cost_usd;
     struct buffer out = {0};
     char cost[40];
+    if (path == NULL)
+        return code;
     buffer_printf(&out,
         "{\"exit_code\":%d,\"run\":\"%s\",\"rows\":%zu,\"done\":%zu,"
         "\"failed\":%zu,\"sent\":%zu,\"not_sent\":%zu,\"bad\":%" PRIu64
@@ -85,7 +88,10 @@ write_summary(
         code, run->label, run->rows.count, count[BULK_DONE], count[BULK_FAILED],
         count[BULK_SENT], count[BULK_OPEN] + count[BULK_HELD_BACK], run->bad,
         run->duplicates, text_of(usd, cost, sizeof(cost)));
-    buffer_append_json(&out, slice_of(output));
+    if (options->output != NULL)
+        buffer_append_json(&out, slice_of(options->output));
+    else
+        buffer_append_text(&out, "null");
     buffer_append_text(&out, ",\"batches\":[");
     bool first = true;
     for (size_t i = 0; i < run->batch_count; i++) {
@@ -212,7 +218,5 @@ bulk_finish(
     if (code == CLI_FAILED)
         tell_failed(run);
     tell_summary(run, options->output);
-    if (options->summary_json != NULL)
-        code = write_summary(run, options->summary_json, options->output, code);
-    return code;
+    return bulk_write_summary(run, options, code);
 }

@@ -91,8 +91,13 @@ struct bulk_finish_options {
     bool in_order;
     bool cancel_on_interrupt;
 };
-/* Says how it ended: `code` is what following gave; returns what the program
- * should end with. */
+/* Writes options->summary_json, if it is not NULL, also of a run that did not
+ * come far. `code` is what the program ends with; returns it, or another one
+ * when the file cannot be written (said). */
+int bulk_write_summary(const struct bulk_run *run,
+    const struct bulk_finish_options *options, int code) MUST_CHECK;
+/* Says how it ended and writes the summary: `code` is what following gave;
+ * returns what the program should end with. */
 int bulk_finish(struct bulk_run *run, const struct bulk_finish_options *options,
     int code) MUST_CHECK;
 

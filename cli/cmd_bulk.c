@@ -247,6 +247,8 @@ cmd_bulk_run(struct cli *cli)
     if (code == CLI_OK && !args->dry_run) {
         code = send_and_follow(cli, &run);
         code = bulk_finish(&run, &options, code);
+    } else if (!args->dry_run) {
+        code = bulk_write_summary(&run, &options, code);
     }
     bulk_run_clear(&run);
     return code;

@@ -306,6 +306,8 @@ cmd_bulk_attach(struct cli *cli)
     if (code == CLI_OK) {
         run.patience_ms = -1;
         code = bulk_finish(&run, &options, bulk_follow(&run));
+    } else {
+        code = bulk_write_summary(&run, &options, code);
     }
     bulk_run_clear(&run);
     return code;

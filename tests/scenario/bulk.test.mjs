@@ -307,6 +307,44 @@ describe('bulk', () => {
       }
     });
 
+    test('the summary is written however a run ends', async () => {
+      const path = join(dir, 'last.json');
+      const ended = async (...args) => {
+        writeFileSync(path, '{"exit_code":0,"done":"yesterday"}');
+        const done = await bulk(...args, '--summary-json', path);
+        const summary = JSON.parse(readFileSync(path, 'utf8'));
+        assert.equal(summary.exit_code, done.code, `${args}: ${done.err}`);
+        return summary;
+      };
+      file('three.csv', 'word\na\nb\nc\n');
+      file('none.md', 'Say {{nothing}}.');
+      file('foreign.jsonl', 'my notes');
+      const three = ['run', 'three.csv', '-m', 'mock-ok', '--yes'];
+      for (const [code, ...args] of [
+        [1, ...three, '-t', 'none.md', '-o', 'last.jsonl'],
+        [1, ...three, '-t', 't.md', '-o', 'foreign.jsonl'],
+        [2, ...three, '-t', 't.md'],
+        [5, 'attach', 'batch_01a1fa98-4360-7180-9bd4-e803dad97185'],
+      ]) {
+        const summary = await ended(...args);
+        assert.deepEqual([summary.exit_code, summary.done], [code, 0],
+          String(args));
+      }
+      const client = await startProcess(bin('longhaul'), { cwd: dir,
+        args: ['bulk', ...three, '-t', 't.md', '-o', 'last.jsonl',
+          '--summary-json', path], waitFor: /does not answer/,
+        env: { LONGHAUL_URL: `http://127.0.0.1:${await freePort()}` } });
+      client.signal('SIGINT');
+      await client.exited;
+      assert.equal(JSON.parse(readFileSync(path, 'utf8')).exit_code, 130);
+      const some = await ended(...three, '-t', 't.md', '-o', 'last.jsonl',
+        '--limit', '1');
+      assert.deepEqual([some.exit_code, some.done, some.not_sent], [0, 1, 2]);
+      writeFileSync(path, 'as it was');
+      await bulk(...three, '-t', 't.md', '--dry-run', '--summary-json', path);
+      assert.equal(readFileSync(path, 'utf8'), 'as it was');
+    });
+
     test('what failed is in the file of errors until it is mended',
       async () => {
         // Two failures, then an answer: it takes three lives.
