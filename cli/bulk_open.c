@@ -136,18 +136,31 @@ tell_summary(const struct bulk_run *run, const char *output)
     buffer_clear(&line);
 }
 
+/* Whether jobs of the batch failed that the server can run again: now, or in
+ * an earlier start and not since. */
+static bool
+has_failed_jobs(const struct bulk_run *run, const struct bulk_batch *batch)
+{
+    if (!batch->known || batch->failed > 0)
+        return batch->known;
+    for (size_t i = 0; i < run->failed_count; i++) {
+        const struct bulk_failed *failed = &run->failed[i];
+        if (strcmp(failed->batch, batch->id) != 0)
+            continue;
+        size_t at = bulk_rows_find(&run->rows, slice_of(failed->id));
+        if (at != BULK_ABSENT && run->rows.items[at].state == BULK_FAILED)
+            return true;
+    }
+    return false;
+}
+
 static void
 tell_failed(const struct bulk_run *run)
 {
-    if (run->rows.in_state[BULK_FAILED] == 0)
-        return;
-    for (size_t i = run->batch_count; i > 0; i--) {
-        if (!run->batches[i - 1].known)
-            continue;
-        out_tell("  longhaul bulk retry-failed %s runs what failed again",
-            run->batches[i - 1].id);
-        return;
-    }
+    for (size_t i = 0; i < run->batch_count; i++)
+        if (has_failed_jobs(run, &run->batches[i]))
+            out_tell("  longhaul bulk retry-failed %s runs what failed again",
+                run->batches[i].id);
 }
 
 /* Ctrl-C: the batches go on without us. */

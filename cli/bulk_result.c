@@ -114,6 +114,19 @@ put_text(const struct result *result, struct buffer *out)
     buffer_clear(&text);
 }
 
+/* Of an end that comes without words of Claude. */
+static struct slice
+words_of(struct slice status)
+{
+    if (slice_equal_text(status, "canceled"))
+        return slice_of("canceled before there was an answer; the same bulk "
+                        "run sends it again");
+    if (slice_equal_text(status, "expired"))
+        return slice_of("its time was over before there was an answer; the "
+                        "same bulk run sends it again");
+    return slice_of("");
+}
+
 /* {"type","message"} of the failure. */
 static void
 put_error(const struct result *result, struct buffer *out)
@@ -133,7 +146,10 @@ put_error(const struct result *result, struct buffer *out)
     else
         buffer_append_json(out, result->status);
     buffer_append_text(out, ",\"message\":");
-    buffer_append_json(out, client_slice(error, "message"));
+    buffer_append_json(out,
+        client_text(error, "message")[0] != '\0'
+            ? client_slice(error, "message")
+            : words_of(result->status));
     buffer_append_char(out, '}');
     json_decref(json);
 }
@@ -226,6 +242,7 @@ bulk_take_result(struct bulk_run *run, struct slice line)
         return true;
     if (state == BULK_DONE)
         count_cost(run, &result);
+    run->batch->failed += slice_equal_text(result.status, "failed");
     run->fetched += state == BULK_DONE && !run->following;
     if (run->output == NULL)
         return true;

@@ -26,6 +26,7 @@ struct bulk_batch {
     uint64_t running;
     uint64_t retrying;
     uint64_t lines; /* that were sent with it, when the server listed it */
+    uint64_t failed; /* its rows of which this process saw the failure */
     bool known; /* the server has it */
     bool ended;
     bool drained; /* ended, and every result was taken */

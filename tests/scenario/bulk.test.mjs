@@ -301,6 +301,7 @@ describe('bulk', () => {
           assert.equal(errors.length, refused, `start ${start}`);
           assertEachOnce(errors.map(({ custom_id }) => custom_id), 'errors');
           assert.match(errors[0].error.message, reason);
+          assert.doesNotMatch(done.err, /retry-failed/, 'it cannot help');
           for (const { line: at, status, error } of errors)
             assert.ok(at > 1 && status === 'not_sent' && error.message);
         }
@@ -373,6 +374,38 @@ describe('bulk', () => {
         assert.equal(linesOf(join(dir, 'fails.jsonl')).length, 2);
         assert.ok(!existsSync(errors), 'there are none any more');
         assert.match((await bulk('status')).out, /1 succeeded, 1 failed/);
+      });
+
+    test('each batch of a failed row is named, and none for canceled rows',
+      async () => {
+        const line = (n, model) => `${JSON.stringify({ model, max_tokens: n,
+          messages: [{ role: 'user', content: 'x' }] })}\n`;
+        const once = () =>
+          bulk('run', 'many.jsonl', '-o', 'many-out.jsonl', '--yes');
+        const named = (done) => [...done.err.matchAll(
+          /bulk retry-failed (batch_\S+)/g)].map(([, batch]) => batch);
+        file('many.jsonl', line(1, 'mock-400') + line(2, 'mock-ok'));
+        const [first, ...others] = named(await once());
+        assert.ok(first && others.length === 0);
+        file('many.jsonl', [1, 2, 3].map((n) =>
+          line(n, n === 2 ? 'mock-ok' : 'mock-400')).join(''));
+        const two = named(await once());
+        assert.equal(two.length, 2);
+        assert.equal(two[0], first);
+        file('many.jsonl', [1, 2, 3, 4].map((n) =>
+          line(n, n % 2 === 0 ? 'mock-ok' : 'mock-400')).join(''));
+        assert.deepEqual(named(await once()), two, 'not that of the new row');
+
+        file('hung.jsonl', line(5, 'mock-slow-20s'));
+        const client = await startProcess(bin('longhaul'), { cwd: dir,
+          args: ['bulk', 'run', 'hung.jsonl', '-o', 'hung-out.jsonl', '--yes'],
+          env: { LONGHAUL_URL: up.url }, waitFor: /sent 1 rows: (\S+)/ });
+        assert.equal((await bulk('cancel', client.match[1])).code, 0);
+        assert.equal((await client.exited).code, 3, client.stderr());
+        assert.doesNotMatch(client.stderr(), /retry-failed/);
+        const [{ status, error }] = linesOf(join(dir, 'hung-out.errors.jsonl'));
+        assert.equal(status, 'canceled');
+        assert.match(error.message, /^canceled before .* sends it again$/);
       });
 
     test('Ctrl-C leaves the batch to the server, and attach comes back to it',
