@@ -1,5 +1,6 @@
 #include "cli/bulk_recipe.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -133,15 +134,12 @@ bulk_recipe_open(struct bulk_recipe *recipe,
 {
     EVP_MD_CTX *hash = hash_new();
     char number[24];
+    int result = -1;
     memset(recipe, 0, sizeof(*recipe));
     recipe->model = memory_dup(options->model);
+    assert(options->template_path != NULL ||
+        bulk_source_format(source) == BULK_FORMAT_JSONL);
     hash_put(hash, slice_of("longhaul bulk 1"));
-    if (options->template_path == NULL &&
-        bulk_source_format(source) != BULK_FORMAT_JSONL) {
-        out_say("which prompt? -t FILE names a template; it fills {{column}} "
-                "from each row");
-        goto fail;
-    }
     if (options->template_path != NULL) {
         recipe->prompt = open_template(options->template_path, source, hash);
         if (recipe->prompt == NULL)
@@ -156,8 +154,10 @@ bulk_recipe_open(struct bulk_recipe *recipe,
         if (recipe->system == NULL)
             goto fail;
     }
-    if (find_id_column(recipe, options->id_column, source) != 0)
+    if (find_id_column(recipe, options->id_column, source) != 0) {
+        result = 1;
         goto fail;
+    }
     hash_put(
         hash, slice_of(options->id_column != NULL ? options->id_column : ""));
     hash_end(hash, recipe->run);
@@ -175,7 +175,7 @@ bulk_recipe_open(struct bulk_recipe *recipe,
 fail:
     EVP_MD_CTX_free(hash);
     bulk_recipe_clear(recipe);
-    return -1;
+    return result;
 }
 
 void

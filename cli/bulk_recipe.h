@@ -17,7 +17,7 @@
 #define BULK_ID_SIZE 65
 
 struct bulk_recipe_options {
-    const char *template_path; /* NULL: JSONL lines are requests */
+    const char *template_path; /* NULL: of JSONL, whose lines are requests */
     const char *system_path; /* or NULL */
     const char *model;
     uint64_t max_tokens;
@@ -35,7 +35,8 @@ struct bulk_recipe {
 };
 
 /* Reads the templates and checks them against the source's columns. 0, or
- * -1 (said). The source and models must outlive it. */
+ * -1 (said), or 1 (said) when the source has no such id column. The source
+ * and models must outlive it. */
 int bulk_recipe_open(struct bulk_recipe *recipe,
     const struct bulk_recipe_options *options, const struct bulk_source *source,
     const struct models *models) MUST_CHECK;

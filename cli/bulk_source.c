@@ -324,8 +324,9 @@ begin_jsonl(struct bulk_source *source)
 
 /* --- opening --- */
 
-static int
-format_of(const char *path, const char *format, enum bulk_format *out)
+int
+bulk_source_format_of(
+    const char *path, const char *format, enum bulk_format *out)
 {
     static const char *const names[] = {"csv", "tsv", "jsonl", NULL};
     const char *dot = strrchr(path, '.');
@@ -341,10 +342,8 @@ format_of(const char *path, const char *format, enum bulk_format *out)
         *out = BULK_FORMAT_JSONL;
     else if (strcasecmp(ending, "tab") == 0)
         *out = BULK_FORMAT_TSV;
-    else if (format != NULL) {
-        out_say("--format is csv, tsv or jsonl");
+    else if (format != NULL)
         return -1;
-    }
     return 0;
 }
 
@@ -403,8 +402,10 @@ bulk_source_open(const char *path, const char *format)
     source->path = memory_dup(strcmp(path, "-") == 0 ? "standard input" : path);
     source->fd = -1;
     source->line = 1;
-    if (format_of(path, format, &source->format) != 0)
+    if (bulk_source_format_of(path, format, &source->format) != 0) {
+        out_say("--format is csv, tsv or jsonl");
         goto fail;
+    }
     csv_init(&source->csv, source->format == BULK_FORMAT_TSV ? '\t' : ',');
     source->fd = open_input(path);
     if (source->fd < 0)

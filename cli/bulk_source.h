@@ -34,6 +34,10 @@ struct bulk_row {
 
 struct bulk_source;
 
+/* What bulk_source_open() takes the input for: 0, or -1 when there is no such
+ * format. */
+int bulk_source_format_of(
+    const char *path, const char *format, enum bulk_format *out) MUST_CHECK;
 /*
  * path: "-" is standard input. format: "csv", "tsv", "jsonl", or NULL to go
  * by the name's ending (CSV for standard input). NULL when it cannot be

@@ -9,6 +9,7 @@
 #include "cli/out.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/job/options.h"
 
 #define COMMANDS_MAX 64
 
@@ -89,6 +90,23 @@ cli_usage(const struct cli *cli, const char *format, ...)
     out_tell("       longhaul help %s tells more", cli->command->name);
     buffer_clear(&text);
     return CLI_USAGE;
+}
+
+int
+cli_check_options(const struct cli *cli)
+{
+    const char *expires_in = cli->args.expires_in;
+    enum job_lane lane;
+    int64_t ms;
+    if (cli->args.lane != NULL &&
+        job_lane_parse(slice_of(cli->args.lane), &lane) != 0)
+        return cli_usage(cli, "--lane is interactive, standard or bulk");
+    if (expires_in != NULL &&
+        (text_parse_duration_ms(slice_of(expires_in), &ms) != 0 || ms < 1000 ||
+            ms > OPTIONS_EXPIRES_IN_MAX_MS))
+        return cli_usage(
+            cli, "--expires-in wants a time from 1s to 31d, such as 2h or 7d");
+    return CLI_OK;
 }
 
 /* --- finding the command --- */

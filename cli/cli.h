@@ -56,6 +56,10 @@ void cli_help(const struct command *command, struct buffer *out);
 int cli_usage(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* CLI_OK when --lane and --expires-in, if said, are what a server takes, else
+ * CLI_USAGE (said). */
+int cli_check_options(const struct cli *cli) MUST_CHECK;
+
 /* Set by SIGINT once cli_catch_interrupt() was called. */
 extern volatile sig_atomic_t cli_interrupted;
 void cli_catch_interrupt(void);

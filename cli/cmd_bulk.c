@@ -10,16 +10,18 @@
 #define MAX_TOKENS_DEFAULT 1024
 #define PATIENCE_MS 30000
 
+/* What makes a request of a row. */
 static int
-check_usage(struct cli *cli, double *max_cost)
+check_request(const struct cli *cli)
 {
     const struct args *args = &cli->args;
-    enum bulk_progress_mode mode;
-    *max_cost = -1;
-    if (args->output == NULL && !args->dry_run)
+    enum bulk_format format;
+    if (bulk_source_format_of(cli->argv[0], args->format, &format) != 0)
+        return cli_usage(cli, "--format is csv, tsv or jsonl");
+    if (args->template_file == NULL && format != BULK_FORMAT_JSONL)
         return cli_usage(cli,
-            "-o FILE says where the answers go; the same command again then "
-            "goes on where it stopped");
+            "which prompt? -t FILE names a template; it fills {{column}} from "
+            "each row");
     if (args->template_file == NULL &&
         (args->system != NULL || args->model != NULL ||
             args->max_tokens != ARGS_UNSAID))
@@ -30,17 +32,30 @@ check_usage(struct cli *cli, double *max_cost)
         return cli_usage(cli,
             "--max-cost wants -t: whole requests cannot be priced before they "
             "are sent");
+    if (args->max_tokens == 0)
+        return cli_usage(cli, "--max-tokens is at least 1");
+    return cli_check_options(cli);
+}
+
+static int
+check_usage(const struct cli *cli, double *max_cost)
+{
+    const struct args *args = &cli->args;
+    enum bulk_progress_mode mode;
+    *max_cost = -1;
+    if (args->output == NULL && !args->dry_run)
+        return cli_usage(cli,
+            "-o FILE says where the answers go; the same command again then "
+            "goes on where it stopped");
     if (args->max_cost != NULL &&
         (text_parse_double(slice_of(args->max_cost), max_cost) != 0 ||
             *max_cost < 0))
         return cli_usage(cli, "--max-cost wants dollars, such as 20 or 0.5");
-    if (args->max_tokens == 0)
-        return cli_usage(cli, "--max-tokens is at least 1");
     if (args->limit == 0)
         return cli_usage(cli, "--limit is at least 1");
     if (bulk_progress_mode(args->progress, false, &mode) != 0)
         return cli_usage(cli, "--progress is auto, bar, plain, json or none");
-    return CLI_OK;
+    return check_request(cli);
 }
 
 static int
@@ -61,9 +76,11 @@ open_run(struct cli *cli, struct bulk_run *run)
     if (!job_model_is_valid(slice_of(options.model)))
         return cli_usage(cli, "--model is not the name of a model");
     run->source = bulk_source_open(cli->argv[0], args->format);
-    if (run->source == NULL ||
-        bulk_recipe_open(&run->recipe, &options, run->source, run->models) != 0)
+    if (run->source == NULL)
         return CLI_ERROR;
+    code = bulk_recipe_open(&run->recipe, &options, run->source, run->models);
+    if (code != 0)
+        return code > 0 ? CLI_USAGE : CLI_ERROR;
     text_copy(run->label, sizeof(run->label), slice_of(run->recipe.run));
     run->join = args->join;
     return CLI_OK;

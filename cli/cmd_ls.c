@@ -4,6 +4,7 @@
 #include "cli/client.h"
 #include "cli/out.h"
 #include "common/base/clock.h"
+#include "common/job/job.h"
 
 #define LIMIT_MAX 1000
 
@@ -43,6 +44,22 @@ put_age(struct cli *cli, struct buffer *query, size_t i, struct slice value)
     return CLI_OK;
 }
 
+/* What a server would refuse is a wrong word here. */
+static int
+check_value(const struct cli *cli, const char *parameter, struct slice value)
+{
+    enum job_state state;
+    enum job_lane lane;
+    if (strcmp(parameter, "lane") == 0 && job_lane_parse(value, &lane) != 0)
+        return cli_usage(cli, "lane: is interactive, standard or bulk");
+    while (strcmp(parameter, "status") == 0 && value.len > 0)
+        if (job_state_parse(slice_trim(slice_split(&value, ',')), &state) != 0)
+            return cli_usage(cli,
+                "status: is a list of queued, running, retrying, succeeded, "
+                "failed, canceled, expired");
+    return CLI_OK;
+}
+
 static int
 put_filter(struct cli *cli, struct buffer *query, const char *word)
 {
@@ -56,7 +73,7 @@ put_filter(struct cli *cli, struct buffer *query, const char *word)
         if (filters[i].is_age)
             return put_age(cli, query, i, value);
         put(query, filters[i].parameter, value);
-        return CLI_OK;
+        return check_value(cli, filters[i].parameter, value);
     }
     names[FILTERS] = NULL;
     const char *near = text_suggest(name, names);

@@ -5,6 +5,9 @@
 #include "cli/out.h"
 #include "common/base/buffer.h"
 
+/* As the server has it. */
+#define FOR_MAX_MS (INT64_C(365) * 86400000)
+
 /* "pools" or "lanes", which have the same paths. */
 struct thing {
     const char *path;
@@ -108,6 +111,14 @@ list(struct cli *cli, const struct thing *thing)
 
 /* --- pause, resume --- */
 
+static bool
+is_time(const char *text)
+{
+    int64_t ms;
+    return text_parse_duration_ms(slice_of(text), &ms) == 0 && ms > 0 &&
+        ms <= FOR_MAX_MS;
+}
+
 static void
 put_member(struct buffer *body, const char *key, const char *value)
 {
@@ -139,6 +150,8 @@ steer(struct cli *cli, const struct thing *thing, const char *verb)
     struct buffer path = {0}, body = {0};
     json_t *json = NULL;
     int code;
+    if (cli->args.hold_for != NULL && !is_time(cli->args.hold_for))
+        return cli_usage(cli, "--for wants a time such as 90s, 15m, 2h, 7d");
     struct client *client = client_new(cli, &code);
     if (client == NULL)
         return code;

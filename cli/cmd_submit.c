@@ -104,7 +104,9 @@ make_body(struct cli *cli, struct buffer *body)
 {
     const struct args *args = &cli->args;
     struct buffer prompt = {0};
-    int code = read_prompt(cli, &prompt);
+    int code = cli_check_options(cli);
+    if (code == CLI_OK)
+        code = read_prompt(cli, &prompt);
     if (code == CLI_OK) {
         buffer_append_text(body, "{\"message\":");
         buffer_append_json(body, buffer_slice(&prompt));

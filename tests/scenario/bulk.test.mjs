@@ -228,7 +228,7 @@ describe('bulk', () => {
           /line 1 +is not JSON[^]*line 2 +is not a JSON object/],
         [['good.csv', 'word\nhello\n'], ['-t', 'u.md'], 1,
           /u\.md: line 1: there is no field {{wort}}; did you mean {{word}}\?/],
-        [['good.csv', 'word\nhello\n'], ['--id-column', 'id'], 1,
+        [['good.csv', 'word\nhello\n'], ['--id-column', 'id'], 2,
           /--id-column id: there is no such column; the columns are: word/],
         [['good.csv', 'word\nhello\n'], ['--max-cost', '1'], 1,
           /no price is known for mock-ok/],

@@ -495,6 +495,7 @@ describe('without a server', () => {
   });
 
   test('wrong words are usage errors with a suggestion', async () => {
+    const bulk = ['bulk', 'run', 'in.csv', '-o', 'out.jsonl', '--yes'];
     for (const [args, expected] of [
       [['sumbit'], /did you mean: longhaul submit\?/],
       [['dlq', 'repaly'], /did you mean: longhaul dlq replay\?/],
@@ -507,6 +508,14 @@ describe('without a server', () => {
       [['submit', '--json-body', 'x', '--lane', 'bulk'], /byte for byte/],
       [['up', '--redis-url', 'redis://h:1'], /chooses this itself/],
       [['keys', 'ls'], /which file\?/],
+      [['ls', 'status:bad'], /status: is a list of queued, running/],
+      [['ls', 'lane:bad'], /lane: is interactive, standard or bulk/],
+      [['lanes', 'pause', 'bulk', '--for', 'xx'], /--for wants a time such as/],
+      [['submit', '--message', 'x', '--lane', 'bogus'], /--lane is interactive/],
+      [[...bulk, '-t', 't.md', '--lane', 'bogus'], /--lane is interactive/],
+      [[...bulk, '-t', 't.md', '--expires-in', 'soon'], /--expires-in wants/],
+      [[...bulk, '-t', 't.md', '--format', 'bogus'], /--format is csv, tsv or/],
+      [bulk, /which prompt\? -t FILE names a template/],
       [['config', 'show', '--modle', 'x'], /--modle/],
     ]) {
       const done = await run(args, { cwd: tmpdir() });
