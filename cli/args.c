@@ -74,7 +74,8 @@ static const struct args_option options[] = {
     {"format", 0, "FORMAT", TEXT, AT(format),
         "csv, tsv or jsonl (default: by the name of the input)"},
     {"show", 0, "N", COUNT, AT(show),
-        "print so many prompts first (default 1)"},
+        "print so many prompts first (default: 1 on a terminal without "
+        "--yes, else none)"},
     {"progress", 0, "MODE", TEXT, AT(progress),
         "auto, bar, plain, json or none"},
     {"summary-json", 0, "FILE", TEXT, AT(summary_json),

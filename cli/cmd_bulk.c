@@ -204,12 +204,21 @@ note_bad_rows(struct bulk_run *run)
     return bulk_output_flush(run->output, true) == 0 ? CLI_OK : CLI_ERROR;
 }
 
+/* What is in the rows is for the people in front of it, not for a log. */
+static uint64_t
+prompts_to_show(const struct args *args)
+{
+    if (args->show != ARGS_UNSAID)
+        return args->show;
+    return !args->yes && out_is_terminal(stderr) ? 1 : 0;
+}
+
 static int
 look_first(struct cli *cli, struct bulk_run *run)
 {
     struct bulk_plan_options options = {
         .limit = cli->args.limit != ARGS_UNSAID ? cli->args.limit : 0,
-        .show = cli->args.show != ARGS_UNSAID ? cli->args.show : 1,
+        .show = prompts_to_show(&cli->args),
         .shorten = cli->args.show == ARGS_UNSAID};
     int code = bulk_plan(run, &options);
     if (code != CLI_OK)

@@ -346,6 +346,19 @@ describe('bulk', () => {
       assert.equal(readFileSync(path, 'utf8'), 'as it was');
     });
 
+    test('no prompt goes into a log unless it is asked for', async () => {
+      file('secret.csv', 'word\nKittiwake\n');
+      const args = ['run', 'secret.csv', '-t', 't.md', '-m', 'mock-ok'];
+      const dry = await bulk(...args, '--dry-run');
+      const sent = await bulk(...args, '-o', 'secret.jsonl', '--yes');
+      for (const done of [dry, sent]) {
+        assert.equal(done.code, 0, done.err);
+        assert.doesNotMatch(done.err, /Kittiwake|prompt 1/);
+      }
+      assert.match((await bulk(...args, '--dry-run', '--show', '1')).err,
+        /prompt 1 .*\nSay Kittiwake\.\n/);
+    });
+
     test('what failed is in the file of errors until it is mended',
       async () => {
         // Two failures, then an answer: it takes three lives.
