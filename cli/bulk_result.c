@@ -199,7 +199,8 @@ state_after(const struct bulk_run *run, const struct result *result)
         return BULK_DONE;
     if (slice_equal_text(result->status, "failed"))
         return state == BULK_FAILED ? BULK_STATES : BULK_FAILED;
-    /* Canceled or expired: nothing was paid, so that it may run again. */
+    /* Canceled or expired: it may run again. A call that was cut in flight may
+     * have been billed, but its answer is not to be had. */
     if (run->following)
         return state == BULK_FAILED ? BULK_STATES : BULK_FAILED;
     return state == BULK_SENT ? BULK_OPEN : BULK_STATES;
