@@ -7,6 +7,7 @@
 #include "common/job/job.h"
 
 #define LIMIT_MAX 1000
+#define PATIENCE_MS 3000 /* then it says that it is still looking */
 
 /* A filter word's name => the parameter of GET /v1/jobs. */
 static const struct {
@@ -107,38 +108,146 @@ show(const json_t *list)
     out_table_print(table, 1);
 }
 
+/* --- pages --- */
+
+/* One request looks at a bounded number of jobs, so pages may be short, even
+ * empty, while there are more. */
+struct look {
+    struct client *client;
+    const char *filters; /* "/v1/jobs?...", without limit and place */
+    uint64_t most; /* rows wanted */
+    int64_t tell_ms; /* monotonic: when to say that it takes long */
+    json_t *list; /* the pages so far as one */
+    struct buffer body; /* of the only page; empty when there were more */
+};
+
+/* Where the next page begins; "" at the end, or when a server says that it
+ * has more and does not move. */
+static const char *
+next_place(const struct look *look, const char *place)
+{
+    const char *last = client_text(look->list, "last_id");
+    if (look->list == NULL)
+        return place;
+    if (json_array_size(json_object_get(look->list, "data")) >= look->most ||
+        !json_is_true(json_object_get(look->list, "has_more")) ||
+        strcmp(last, place) == 0)
+        return "";
+    return last;
+}
+
+static void
+add_page(struct look *look, json_t *page, struct slice body)
+{
+    static const char *const places[] = {"has_more", "last_id"};
+    if (look->list == NULL) {
+        look->list = page;
+        buffer_append_slice(&look->body, body);
+        return;
+    }
+    buffer_reset(&look->body);
+    json_array_extend(
+        json_object_get(look->list, "data"), json_object_get(page, "data"));
+    if (json_is_null(json_object_get(look->list, "first_id")))
+        json_object_set(
+            look->list, "first_id", json_object_get(page, "first_id"));
+    for (size_t i = 0; i < 2; i++) {
+        /* An empty last page has no place of its own. */
+        if (!json_is_null(json_object_get(page, places[i])))
+            json_object_set(
+                look->list, places[i], json_object_get(page, places[i]));
+    }
+    json_decref(page);
+}
+
+static int
+get_page(struct look *look, const char *place)
+{
+    struct buffer path = {0};
+    struct http_sync_reply reply = {0};
+    json_t *page = NULL;
+    size_t have = json_array_size(json_object_get(look->list, "data"));
+    char limit[24];
+    buffer_append_text(&path, look->filters);
+    snprintf(limit, sizeof(limit), "%" PRIu64, look->most - have);
+    put(&path, "limit", slice_of(limit));
+    if (place[0] != '\0')
+        put(&path, "after_id", slice_of(place));
+    struct client_request request = {.path = path.data};
+    int code = client_json(look->client, &request, &reply, &page);
+    if (code == CLI_OK)
+        add_page(look, page, buffer_slice(&reply.body));
+    buffer_clear(&reply.body);
+    buffer_clear(&path);
+    return code;
+}
+
+static void
+tell_if_long(struct look *look)
+{
+    if (look->tell_ms == 0 || clock_mono_ms() < look->tell_ms)
+        return;
+    look->tell_ms = 0;
+    out_tell("still looking through the jobs; Ctrl-C ends it, newer:2h and "
+             "the like make it shorter");
+}
+
+/* What was found before a failure is shown too. */
+static int
+look_through(struct look *look, const char *cursor)
+{
+    struct buffer place = {0};
+    const char *next = cursor != NULL ? cursor : "";
+    int code = CLI_OK;
+    look->tell_ms = clock_mono_ms() + PATIENCE_MS;
+    do {
+        buffer_reset(&place);
+        buffer_append_text(&place, next);
+        buffer_append_char(&place, '\0');
+        code = get_page(look, place.data);
+        next = code == CLI_OK ? next_place(look, place.data) : "";
+        if (next[0] != '\0')
+            tell_if_long(look);
+    } while (next[0] != '\0');
+    buffer_clear(&place);
+    return code;
+}
+
+static void
+show_json(const struct look *look)
+{
+    /* As the server writes numbers: 15 digits bring each back as it was. */
+    char *text = look->body.len > 0
+        ? NULL
+        : json_dumps(look->list, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    out_write_line(text != NULL ? slice_of(text) : buffer_slice(&look->body));
+    memory_free(text);
+}
+
 int
 cmd_ls(struct cli *cli)
 {
     struct buffer query = {0};
-    struct http_sync_reply reply = {0};
-    json_t *list = NULL;
-    char limit[24];
+    struct look look = {.most = args_list_limit(&cli->args)};
     int code = CLI_OK;
-    struct client *client = NULL;
-    uint64_t most = args_list_limit(&cli->args);
-    if (most == 0 || most > LIMIT_MAX)
+    if (look.most == 0 || look.most > LIMIT_MAX)
         return cli_usage(cli, "--limit is 1 to %d", LIMIT_MAX);
-    snprintf(limit, sizeof(limit), "%" PRIu64, most);
-    put(&query, "limit", slice_of(limit));
-    if (cli->args.cursor != NULL)
-        put(&query, "after_id", slice_of(cli->args.cursor));
     for (int i = 0; i < cli->argc && code == CLI_OK; i++)
         code = put_filter(cli, &query, cli->argv[i]);
     if (code == CLI_OK)
-        client = client_new(cli, &code);
-    struct client_request request = {.path = query.data};
-    if (client != NULL)
-        code = client_json(client, &request, &reply, &list);
-    if (client != NULL && code == CLI_OK && cli->args.json)
-        out_write_line(buffer_slice(&reply.body));
-    else if (client != NULL && code == CLI_OK)
-        show(list);
-    if (json_is_true(json_object_get(list, "has_more")) && !cli->args.json)
-        out_tell("more with --cursor %s", client_text(list, "last_id"));
-    json_decref(list);
-    buffer_clear(&reply.body);
+        look.client = client_new(cli, &code);
+    look.filters = query.data != NULL ? query.data : "";
+    if (look.client != NULL)
+        code = look_through(&look, cli->args.cursor);
+    if (look.list != NULL && cli->args.json)
+        show_json(&look);
+    else if (look.list != NULL)
+        show(look.list);
+    if (json_is_true(json_object_get(look.list, "has_more")) && !cli->args.json)
+        out_tell("more with --cursor %s", client_text(look.list, "last_id"));
+    json_decref(look.list);
+    buffer_clear(&look.body);
     buffer_clear(&query);
-    client_free(client);
+    client_free(look.client);
     return code;
 }

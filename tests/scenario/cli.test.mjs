@@ -641,6 +641,40 @@ describe('without a server', () => {
     }
   });
 
+  test('a list goes on where pages are short or empty', async () => {
+    const id = (n) => `job_0199f6a2-5c1e-7abc-9def-00000000000${n}`;
+    const pages = [[], [9], [], [8, 7], [6]];
+    const asked = [];
+    const server = createServer((request, response) => {
+      const query = new URL(request.url, 'http://x').searchParams;
+      const place = query.get('after_id');
+      const page = place === null ? 0 : 6 - Number(place.at(-1));
+      asked.push([query.get('limit'), query.get('lane'), page]);
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({
+        data: pages[page].map((n) => ({ id: id(n), cost_usd: 0.0021 })),
+        has_more: page < 4, first_id: pages[page].length ? id(9) : null,
+        last_id: page < 4 ? id(5 - page) : null }));
+    });
+    await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
+    const url = `http://127.0.0.1:${server.address().port}`;
+    const ls = (...args) => run(['ls', 'lane:interactive', ...args], { url });
+    const one = await ls('-n', '1');
+    assert.equal(one.code, 0);
+    assert.match(one.out, new RegExp(`^${id(9)} `, 'm'));
+    assert.equal(one.err, `more with --cursor ${id(4)}\n`);
+    assert.deepEqual(asked.splice(0),
+      [['1', 'interactive', 0], ['1', 'interactive', 1]]);
+    const all = JSON.parse((await ls('-n', '20', '--json')).out);
+    assert.deepEqual(all.data.map((job) => job.id), [9, 8, 7, 6].map(id));
+    assert.equal(all.data[0].cost_usd, 0.0021);
+    assert.equal(all.has_more, false);
+    assert.equal(all.first_id, id(9));
+    assert.deepEqual(asked.map(([limit]) => limit),
+      ['20', '20', '19', '19', '17']);
+    server.close();
+  });
+
   test('a replay names the generation that it means', async () => {
     const asked = [];
     const id = 'job_0199f6a2-5c1e-7abc-9def-0123456789ab';
