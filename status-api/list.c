@@ -24,9 +24,14 @@ struct list_call {
     struct filter filter;
     struct merge merge;
     struct merge_page page;
-    struct buffer text; /* the jobs' JSON */
+    struct buffer text; /* the jobs' JSON, of this round */
+    struct buffer out; /* the answer; the rounds before are in it */
+    unsigned limit; /* as asked; the filter's is this round's */
+    unsigned shown;
+    char first_id[ID_SIZE]; /* "": none */
+    char last_id[ID_SIZE];
     char before[ID_SIZE]; /* of the next page of Redis; "": the newest */
-    unsigned examined;
+    unsigned examined; /* in all rounds */
     unsigned found;
     bool all_states; /* one read of the store serves every state */
     unsigned state; /* of the store's read under way, 0..3 */
@@ -41,6 +46,7 @@ list_free(struct list_call *list)
     params_clear(&list->params);
     merge_clear(&list->merge);
     buffer_clear(&list->text);
+    buffer_clear(&list->out);
     memory_free(list);
 }
 
@@ -79,33 +85,76 @@ put_id(struct buffer *out, const char *key, const char *id)
         buffer_append_json(out, slice_of(id));
 }
 
+static void begin_round(struct list_call *list);
+
 static void
-answer(struct list_call *list)
+finish(struct list_call *list, bool has_more)
 {
-    struct buffer out = {0};
+    struct buffer *out = &list->out;
+    buffer_printf(out, "],\"has_more\":%s", has_more ? "true" : "false");
+    put_id(out, "first_id", list->first_id);
+    put_id(out, "last_id", list->last_id);
+    buffer_append_char(out, '}');
+    call_json(&list->call, 200, out);
+    list_free(list);
+}
+
+static void
+show(struct list_call *list, const struct merge_item *item)
+{
+    if (list->shown > 0)
+        buffer_append_char(&list->out, ',');
+    else
+        memcpy(list->first_id, item->id, ID_SIZE);
+    list->shown++;
+    buffer_append(&list->out, list->text.data + item->at, item->len);
+}
+
+/* True when the page ends with the last of what was looked at. */
+static bool
+show_items(struct list_call *list)
+{
     const struct merge_page *page = &list->page;
-    const char *first = "";
-    if (list->failed) {
-        give_up(list);
-        return;
-    }
-    buffer_append_text(&out, "{\"data\":[");
     for (size_t i = 0; i < page->count; i++) {
         const struct merge_item *item = &list->merge.items[i];
         if (item->hidden)
             continue;
-        if (first[0] != '\0')
-            buffer_append_char(&out, ',');
-        else
-            first = item->id;
-        buffer_append(&out, list->text.data + item->at, item->len);
+        show(list, item);
+        if (list->shown == list->limit && i + 1 < page->count) {
+            memcpy(list->last_id, item->id, ID_SIZE);
+            return false;
+        }
     }
-    buffer_printf(&out, "],\"has_more\":%s", page->has_more ? "true" : "false");
-    put_id(&out, "first_id", first);
-    put_id(&out, "last_id", page->last_id);
-    buffer_append_char(&out, '}');
-    call_json(&list->call, 200, &out);
-    list_free(list);
+    if (page->last_id[0] != '\0')
+        memcpy(list->last_id, page->last_id, ID_SIZE);
+    return true;
+}
+
+/* Jobs that were deleted a moment ago must not make an empty page of a list
+ * that goes on: it looks further, but not without end. */
+static void
+answer(struct list_call *list)
+{
+    if (list->failed) {
+        give_up(list);
+        return;
+    }
+    if (!show_items(list)) {
+        finish(list, true);
+        return;
+    }
+    if (!list->page.has_more || list->shown == list->limit ||
+        list->examined >= EXAMINE_MAX) {
+        finish(list, list->page.has_more);
+        return;
+    }
+    memcpy(list->filter.before_id, list->last_id, ID_SIZE);
+    list->filter.limit = OPEN_PAGE_MIN;
+    if (list->filter.limit < list->limit - list->shown)
+        list->filter.limit = list->limit - list->shown;
+    merge_clear(&list->merge);
+    buffer_reset(&list->text);
+    begin_round(list);
 }
 
 /* --- what the store does not know yet: deletions and replays ------------- */
@@ -226,6 +275,7 @@ on_rows(void *arg, enum store_status status, const struct job_result *rows,
         job_view_from_result(&rows[i], &view);
         add(list, &view, false, false);
     }
+    list->examined += (unsigned)count;
     if (count == list->filter.limit + 1 || count == FILTER_LIMIT_MAX)
         merge_unknown_below(&list->merge, rows[count - 1].id);
     list->state++;
@@ -323,6 +373,18 @@ wants_every_terminal(const struct filter *filter)
     return true;
 }
 
+static void
+begin_round(struct list_call *list)
+{
+    memcpy(list->before, list->filter.before_id, ID_SIZE);
+    list->found = 0;
+    list->state = 0;
+    if (list->in_flight_known)
+        next_in_flight(list);
+    else
+        next_rows(list);
+}
+
 void
 jobs_handle_list(struct http_request *req, void *program)
 {
@@ -344,11 +406,9 @@ jobs_handle_list(struct http_request *req, void *program)
         give_up(list);
         return;
     }
-    memcpy(list->before, list->filter.before_id, ID_SIZE);
+    list->limit = list->filter.limit;
     list->all_states = wants_every_terminal(&list->filter);
     list->in_flight_known = filter_wants_in_flight(&list->filter);
-    if (list->in_flight_known)
-        next_in_flight(list);
-    else
-        next_rows(list);
+    buffer_append_text(&list->out, "{\"data\":[");
+    begin_round(list);
 }

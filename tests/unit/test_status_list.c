@@ -156,7 +156,10 @@ check_wish(const struct wish *wish, unsigned limit)
                              ->status,
             200);
         size_t count = json_array_size(rig_member("data"));
-        assert_true(count <= limit);
+        /* So few are looked at that only the last page is short, whatever
+         * was deleted. */
+        assert_true(count == limit ||
+            (count < limit && !json_is_true(rig_member("has_more"))));
         for (size_t i = 0; i < count; i++) {
             char path[48];
             while (next >= 0 && !is_wanted(wish, &known[next]))
