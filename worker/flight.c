@@ -333,6 +333,8 @@ flight_start(struct worker *worker, struct queue_claim *claim,
         worker->suspects_held++;
     worker_flight_added(worker);
     crash_point_of("flight.claimed", flight->result.id);
+    if (flight->kind == QUEUE_CLAIM_RUN)
+        gauges_claimed(worker, &flight->result, flight->first);
     if (flight->bucket != NULL)
         governor_start(
             worker->governor, flight->bucket->scope, &flight->quota, claim);
@@ -364,6 +366,7 @@ flight_cancel(struct flight *flight)
     if (flight->state == FLIGHT_CALLING) {
         cut_call(flight);
         flight->result.attempts++;
+        gauges_attempt(flight->worker, &flight->result.meta, "canceled");
         flight_end(flight, JOB_CANCELED);
     } else if (flight->state == FLIGHT_CLAIMED) {
         flight->want_cancel = true;

@@ -480,6 +480,18 @@ is_attempt(const struct flight *flight, const struct outcome *outcome)
 }
 
 static void
+count_attempt(struct flight *flight, const struct claude_reply *reply)
+{
+    const char *error = reply->error.type[0] != '\0'
+        ? reply->error.type
+        : reply->outcome.info->name;
+
+    flight->result.attempts = flight->attempts + 1;
+    gauges_attempt(flight->worker, &flight->result.meta,
+        reply->outcome.verdict == OUTCOME_SUCCEEDED ? NULL : error);
+}
+
+static void
 on_reply(void *arg, struct claude_reply *reply)
 {
     struct flight *flight = arg;
@@ -497,7 +509,7 @@ on_reply(void *arg, struct claude_reply *reply)
     update_holds(flight, outcome);
     flight_release_probe(flight);
     if (is_attempt(flight, outcome))
-        flight->result.attempts = flight->attempts + 1;
+        count_attempt(flight, reply);
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&
         outcome->info->may_be_billed) {
         flight->result.unknown_calls++;

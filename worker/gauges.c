@@ -28,6 +28,14 @@ static const struct metric_family finished = {"longhaul_jobs_finished_total",
     "Jobs that ended", METRIC_COUNTER, {"lane", "outcome", NULL}};
 static const struct metric_family total_seconds = {"longhaul_job_total_seconds",
     "From the 202 to the result", METRIC_HISTOGRAM, {"lane", NULL}};
+static const struct metric_family wait_seconds = {"longhaul_job_wait_seconds",
+    "From the 202 to the first claim", METRIC_HISTOGRAM, {"lane", NULL}};
+static const struct metric_family run_seconds = {"longhaul_job_run_seconds",
+    "From the first claim to the result, pauses between attempts included",
+    METRIC_HISTOGRAM, {"lane", NULL}};
+static const struct metric_family attempts = {"longhaul_job_attempts_total",
+    "Calls that count as attempts by the error they ended with", METRIC_COUNTER,
+    {"lane", "error_type", NULL}};
 static const struct metric_family tokens = {"longhaul_tokens_total",
     "Tokens of saved answers", METRIC_COUNTER, {"model", "kind", NULL}};
 static const struct metric_family cost = {
@@ -59,6 +67,18 @@ static const struct metric_family quota_refused = {
     "longhaul_quota_refused_total", "Calls that Claude answered 429",
     METRIC_COUNTER, {"pool", "bucket", NULL}};
 
+static const struct metric_family header_limit = {
+    "longhaul_upstream_ratelimit_limit", "Claude's rate limit, by its headers",
+    METRIC_GAUGE, {"pool", "bucket", "kind", NULL}};
+static const struct metric_family header_remaining = {
+    "longhaul_upstream_ratelimit_remaining",
+    "What remained of it at the last answer", METRIC_GAUGE,
+    {"pool", "bucket", "kind", NULL}};
+static const struct metric_family header_reset = {
+    "longhaul_upstream_ratelimit_reset_timestamp_seconds",
+    "When all of it is there again, by the last answer", METRIC_GAUGE,
+    {"pool", "bucket", "kind", NULL}};
+
 static const char *const quota_kind_names[QUOTA_KINDS] = {
     "requests", "input_tokens", "output_tokens"};
 static const char *const flight_state_names[FLIGHT_STATES] = {"claimed",
@@ -71,6 +91,36 @@ model_label(const struct worker *worker, const char *model)
 {
     return models_find(worker->service->models, model) != NULL ? model
                                                                : "other";
+}
+
+/* The clocks of two machines may differ a little. */
+static void
+observe_span(struct metrics *metrics, const struct metric_family *family,
+    const char *const *labels, int64_t from_ms, int64_t to_ms)
+{
+    metrics_observe(metrics, family, labels,
+        to_ms > from_ms ? (double)(to_ms - from_ms) / 1e3 : 0);
+}
+
+void
+gauges_claimed(struct worker *worker, const struct job_result *job, bool first)
+{
+    const char *lane = job_lane_name(job->meta.lane);
+
+    /* A replay waited for a person, not for a worker. */
+    if (first && job->generation == 0)
+        observe_span(worker->service->metrics, &wait_seconds, &lane,
+            job->meta.created_ms, job->started_ms);
+}
+
+void
+gauges_attempt(
+    struct worker *worker, const struct job_meta *meta, const char *error_type)
+{
+    const char *labels[] = {
+        job_lane_name(meta->lane), error_type != NULL ? error_type : "none"};
+
+    metrics_add(worker->service->metrics, &attempts, labels, 1);
 }
 
 void
@@ -118,6 +168,10 @@ gauges_finished(struct worker *worker, const struct job_result *result)
     metrics_add(metrics, &finished, lane, 1);
     metrics_observe(metrics, &total_seconds, lane,
         (double)(result->finished_ms - result->meta.created_ms) / 1e3);
+    /* A row has an attempt only if a claim was for a call. */
+    if (result->attempts > 0)
+        observe_span(metrics, &run_seconds, lane, result->started_ms,
+            result->finished_ms);
     add_tokens(metrics, model, "input", usage->input_tokens);
     add_tokens(metrics, model, "output", usage->output_tokens);
     add_tokens(metrics, model, "cache_read", usage->cache_read_tokens);
@@ -135,6 +189,20 @@ gauges_reaped(struct worker *worker, unsigned jobs)
 }
 
 static void
+show_headers(struct metrics *metrics, const struct governor_headers *heard,
+    unsigned kind, const char *const *labels)
+{
+    if (heard->limit[kind] >= 0)
+        metrics_set(metrics, &header_limit, labels, (double)heard->limit[kind]);
+    if (heard->remaining[kind] >= 0)
+        metrics_set(
+            metrics, &header_remaining, labels, (double)heard->remaining[kind]);
+    if (heard->reset_ms[kind] >= 0)
+        metrics_set(metrics, &header_reset, labels,
+            (double)heard->reset_ms[kind] / 1e3);
+}
+
+static void
 show_quota(struct metrics *metrics, const struct governor_view *view)
 {
     struct slice bucket = slice_of(view->scope);
@@ -147,6 +215,7 @@ show_quota(struct metrics *metrics, const struct governor_view *view)
     metrics_set(metrics, &quota_refused, labels, (double)view->refusals);
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
         labels[2] = quota_kind_names[kind];
+        show_headers(metrics, &view->heard, kind, labels);
         metrics_set(
             metrics, &quota_reserved, labels, (double)view->reserved[kind]);
         if (view->per_min[kind] <= 0)

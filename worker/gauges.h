@@ -3,11 +3,21 @@
 
 /* gauges: the worker's part of /metrics. */
 
+#include <stdbool.h>
+
 struct claude_reply;
+struct job_meta;
 struct job_result;
 struct pool;
 struct worker;
 
+/* A claim. `first`: nobody had the job before. */
+void gauges_claimed(
+    struct worker *worker, const struct job_result *job, bool first);
+/* A call that counts as an attempt ended. error_type: Claude's, else our class;
+ * NULL: it was answered. */
+void gauges_attempt(
+    struct worker *worker, const struct job_meta *meta, const char *error_type);
 /* A call ended: counters and times by model, class and pool. */
 void gauges_call(struct worker *worker, const struct pool *pool,
     const char *model, const struct claude_reply *reply);

@@ -70,6 +70,7 @@ governor_add(struct governor *governor, const char *name,
     scope->rates = prompt_rates_guess(factor);
     scope->cached_share = 1;
     scope->brake = 1;
+    scope->heard = governor_no_headers();
     scope->burst_ms = GOVERNOR_BURST_MS;
     scope->burst_told_ms = -1;
     scope->ramp_ms = -1;

@@ -36,6 +36,7 @@ struct governor_limits {
 struct governor_headers {
     int64_t limit[QUOTA_KINDS];
     int64_t remaining[QUOTA_KINDS];
+    int64_t reset_ms[QUOTA_KINDS]; /* wall: when all of it is there again */
 };
 /* Adds what one header says; others are ignored. */
 void governor_read_header(
@@ -140,6 +141,7 @@ struct governor_view {
     /* Of this worker since it started. */
     int64_t reserved[QUOTA_KINDS];
     uint64_t refusals;
+    struct governor_headers heard; /* what each header last said */
 };
 bool governor_get(const struct governor *governor, unsigned index,
     struct governor_view *view);

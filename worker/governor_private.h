@@ -38,6 +38,7 @@ struct scope {
     struct prompt_rates rates;
     double cached_share;
     struct told told[QUOTA_KINDS];
+    struct governor_headers heard; /* what each last said */
     bool answered; /* by Claude, in whatever way */
     bool untold; /* the last report did not arrive */
     unsigned bare; /* answers in a row that told no limit */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/text.h"
 #include "worker/governor_private.h"
 
@@ -34,7 +35,7 @@
 struct governor_headers
 governor_no_headers(void)
 {
-    return (struct governor_headers){{-1, -1, -1}, {-1, -1, -1}};
+    return (struct governor_headers){{-1, -1, -1}, {-1, -1, -1}, {-1, -1, -1}};
 }
 
 void
@@ -56,6 +57,11 @@ governor_read_header(
             !slice_equal_nocase(slice_make(name.data, len), kinds[kind]))
             continue;
         rest = slice_make(name.data + len, name.len - len);
+        if (slice_equal_nocase(rest, "reset")) {
+            if (clock_parse_rfc3339(value, &number) == 0)
+                headers->reset_ms[kind] = number;
+            return;
+        }
         if (text_parse_i64(value, 0, INT64_C(1) << 50, &number) != 0)
             return;
         /* A limit of nothing would say that no request is ever allowed,
@@ -65,6 +71,20 @@ governor_read_header(
         else if (slice_equal_nocase(rest, "remaining"))
             headers->remaining[kind] = number;
         return;
+    }
+}
+
+static void
+keep_heard(
+    struct governor_headers *heard, const struct governor_headers *headers)
+{
+    for (unsigned kind = 0; kind < QUOTA_KINDS; kind++) {
+        if (headers->limit[kind] >= 0)
+            heard->limit[kind] = headers->limit[kind];
+        if (headers->remaining[kind] >= 0)
+            heard->remaining[kind] = headers->remaining[kind];
+        if (headers->reset_ms[kind] >= 0)
+            heard->reset_ms[kind] = headers->reset_ms[kind];
     }
 }
 
@@ -94,6 +114,7 @@ governor_hear(struct governor *governor, const char *name,
         return;
     scope->answered = true;
     scope->bare++;
+    keep_heard(&scope->heard, headers);
     for (unsigned kind = 0; kind < QUOTA_KINDS; kind++)
         hear_kind(&scope->told[kind], headers->limit[kind],
             headers->remaining[kind], now_ms);
@@ -428,5 +449,6 @@ governor_get(
     memcpy(view->level, scope->level, sizeof(view->level));
     memcpy(view->reserved, scope->reserved, sizeof(view->reserved));
     view->refusals = scope->refusals;
+    view->heard = scope->heard;
     return true;
 }

@@ -100,9 +100,15 @@ describe('rate limits', () => {
       assert.ok(seen.seconds > 5 && seen.seconds < 30, `${seen.seconds} s`);
       const reserved = await Promise.all(stack.workers.map(async (worker) => {
         const text = await (await fetch(`${worker.url}/metrics`)).text();
-        const value = (name) => Number(new RegExp(`^longhaul_quota_${name}` +
+        const told = (name) => Number(new RegExp(`^longhaul_${name}` +
           '\\{pool="default",bucket="haiku-5-5"(?:,kind="requests")?\\} (\\S+)',
         'm').exec(text)?.[1]);
+        const value = (name) => told(`quota_${name}`);
+        const header = (name) => told(`upstream_ratelimit_${name}`);
+        assert.equal(header('limit'), 600);
+        assert.ok(header('remaining') >= 0 && header('remaining') < 600);
+        const ago = Date.now() / 1000 - header('reset_timestamp_seconds');
+        assert.ok(Math.abs(ago) < 60, `${ago} s`);
         assert.equal(value('per_minute'), 595); // 99 % of it
         assert.ok(value('brake') <= 1 && value('brake') > 0);
         return value('reserved_total') - value('refused_total');

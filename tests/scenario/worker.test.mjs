@@ -153,6 +153,24 @@ describe('what answers come to', () => {
       (l) => l.job === id && l.outcome === 'client_gone'));
   });
 
+  test('metrics tell of waiting, running and attempts', async () => {
+    const read = async () => (await Promise.all(stack.workers.map(
+      async (worker) => (await fetch(`${worker.url}/metrics`)).text())))
+      .join('');
+    const before = await read();
+    await stack.wait(await stack.submit('mock-ok'));
+    const text = await read();
+    const sum = (from, name) => [...from.matchAll(new RegExp(
+      `^longhaul_${name} (\\S+)$`, 'gm'))].reduce((all, m) => all + +m[1], 0);
+    const more = (name) => sum(text, name) - sum(before, name);
+    const lane = '\\{lane="standard"';
+    assert.ok(more(`job_wait_seconds_count${lane}\\}`) >= 1);
+    assert.ok(more(`job_run_seconds_count${lane}\\}`) >= 1);
+    assert.ok(more(`job_attempts_total${lane},error_type="none"\\}`) >= 1);
+    assert.ok(sum(text,
+      `job_attempts_total${lane},error_type="api_error"\\}`) >= 1);
+  });
+
   // Last: its many failures may open the breaker of all cards.
   test('an error inside a stream is retried like its status', async () => {
     const id = await stack.submit('mock-sse-error', { max_tokens: 64_000,

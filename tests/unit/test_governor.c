@@ -441,8 +441,37 @@ nonsense_in_headers_is_no_limit(void **state)
     header(&headers, "Anthropic-RateLimit-Input-Tokens-Limit", "450000");
     header(&headers, "anthropic-ratelimit-input-tokens-remaining", "0");
     header(&headers, "anthropic-ratelimit-input-tokens-reset", "soon");
+    assert_int_equal(headers.reset_ms[QUOTA_INPUT], -1);
+    header(&headers, "anthropic-ratelimit-input-tokens-reset",
+        "1970-01-01T00:00:09Z");
+    assert_int_equal(headers.reset_ms[QUOTA_INPUT], 9000);
     assert_int_equal(headers.limit[QUOTA_INPUT], 450000);
     assert_int_equal(headers.remaining[QUOTA_INPUT], 0);
+}
+
+static void
+what_each_header_last_said_is_shown(void **state)
+{
+    struct governor *governor = governor_new();
+    const struct governor_limits none = {{0, 0, 0}, 99};
+    struct governor_headers headers = governor_no_headers();
+    struct governor_view view;
+
+    (void)state;
+    governor_add(governor, SCOPE, &none, 1);
+    headers.limit[QUOTA_INPUT] = 450000;
+    headers.remaining[QUOTA_INPUT] = 0;
+    headers.reset_ms[QUOTA_INPUT] = 9000;
+    governor_hear(governor, SCOPE, &headers, 1);
+    headers = governor_no_headers();
+    headers.remaining[QUOTA_INPUT] = 7000;
+    governor_hear(governor, SCOPE, &headers, 2);
+    assert_true(governor_get(governor, 0, &view));
+    assert_int_equal(view.heard.limit[QUOTA_INPUT], 450000);
+    assert_int_equal(view.heard.remaining[QUOTA_INPUT], 7000);
+    assert_int_equal(view.heard.reset_ms[QUOTA_INPUT], 9000);
+    assert_int_equal(view.heard.limit[QUOTA_OUTPUT], -1);
+    governor_free(governor);
 }
 
 static void
@@ -553,6 +582,7 @@ main(void)
             after_an_outage_the_pace_begins_low_and_with_nothing_in_hand),
         cmocka_unit_test(without_headers_the_limit_is_guessed_from_refusals),
         cmocka_unit_test(nonsense_in_headers_is_no_limit),
+        cmocka_unit_test(what_each_header_last_said_is_shown),
         cmocka_unit_test(more_left_than_the_limit_is_not_believed),
         cmocka_unit_test(a_queue_that_waits_is_not_asked_for),
         cmocka_unit_test(a_queue_that_waits_long_asks_before_it_is_forgotten),
