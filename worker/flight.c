@@ -266,6 +266,7 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->deadline_ms = clock_mono_ms() + claim->left_ms;
     flight->takeovers = claim->takeovers;
     flight->first = claim->first;
+    flight->call_us = -1;
     flight->suspect = claim->suspect;
     flight->error = claim->error;
     flight->asked_ms = origin->asked_ms;
@@ -352,6 +353,7 @@ cut_call(struct flight *flight)
 {
     claude_call_cancel(flight->call);
     flight->call = NULL;
+    flight->call_us = (clock_wall_ms() - flight->sent_ms) * 1000;
     flight_end_quota(flight, GOVERNOR_UNKNOWN, NULL);
     gauges_cut(flight->worker, flight->result.model);
     flight->error.calls++;

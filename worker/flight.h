@@ -48,6 +48,7 @@ struct flight {
     int64_t retry_delay_ms;
     int64_t after_probe_ms; /* it was a probe that failed: not before */
     int64_t sent_ms; /* wall: the call */
+    int64_t call_us; /* how long the last one took; -1: none has ended */
     int64_t deadline_ms; /* monotonic: the job's, which Redis's clock decides */
     struct job_error error; /* what went wrong last */
     struct body_reader *reader;

@@ -499,6 +499,7 @@ on_reply(void *arg, struct claude_reply *reply)
 
     crash_point("call.answered");
     flight->call = NULL;
+    flight->call_us = reply->duration_us;
     flight->error.calls++;
     judge_refusal(flight, &reply->outcome);
     settle_quota(flight, reply);

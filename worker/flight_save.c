@@ -16,6 +16,9 @@
 #include "worker/gauges.h"
 #include "worker/park.h"
 
+/* Claude has no other status for an answer. */
+#define STATUS_OK 200
+
 static void acknowledge_again(evutil_socket_t fd, short what, void *arg);
 
 /* --- the request of a dead letter ------------------------------------ */
@@ -286,10 +289,17 @@ flight_save(struct flight *flight)
 
 /* --- acknowledge ----------------------------------------------------- */
 
+static const char *
+text_or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
 static void
 log_finished(const struct flight *flight)
 {
     const struct job_result *result = &flight->result;
+    const struct job_error *error = &result->error;
 
     log_info("job_finished", LOG_TEXT("job", result->id),
         LOG_TEXT("tenant", result->meta.tenant),
@@ -297,13 +307,16 @@ log_finished(const struct flight *flight)
         LOG_TEXT("state", job_state_name(result->state)),
         LOG_INT("generation", result->generation),
         LOG_INT("attempt", result->attempts),
-        LOG_INT("status", result->error.status),
-        LOG_TEXT("class",
-            result->error.class_name[0] != '\0' ? result->error.class_name
-                                                : NULL),
+        LOG_INT("status",
+            result->state == JOB_SUCCEEDED ? STATUS_OK : error->status),
+        LOG_TEXT("class", text_or_null(error->class_name)),
+        LOG_TEXT("error_type", text_or_null(error->type)),
         LOG_INT("input_tokens", result->usage.input_tokens),
         LOG_INT("output_tokens", result->usage.output_tokens),
-        LOG_INT("total_ms", result->finished_ms - result->meta.created_ms));
+        LOG_INT("total_ms", result->finished_ms - result->meta.created_ms),
+        /* A field without a key is none: the last, for jobs without a call. */
+        LOG_INT(
+            flight->call_us >= 0 ? "call_ms" : NULL, flight->call_us / 1000));
 }
 
 /* Known, whatever it is: nothing more to do for this job. */

@@ -153,6 +153,24 @@ describe('what answers come to', () => {
       (l) => l.job === id && l.outcome === 'client_gone'));
   });
 
+  test('the log tells how each job ended', async () => {
+    const line = async (id) => {
+      await stack.wait(id);
+      const find = () => stack.workers[0].stderr().split('\n').find((text) =>
+        text.includes('"job_finished"') && text.includes(id));
+      return JSON.parse(await until(find));
+    };
+    const good = await line(await stack.submit('mock-ok'));
+    assert.equal(good.status, 200);
+    assert.equal(good.error_type, undefined);
+    assert.ok(good.call_ms >= 0 && good.call_ms <= good.total_ms + 1);
+    const bad = await line(await stack.submit('mock-400'));
+    assert.equal(bad.status, 400);
+    assert.equal(bad.class, 'bad_request');
+    assert.equal(bad.error_type, 'invalid_request_error');
+    assert.ok(bad.call_ms >= 0);
+  });
+
   test('metrics tell of waiting, running and attempts', async () => {
     const read = async () => (await Promise.all(stack.workers.map(
       async (worker) => (await fetch(`${worker.url}/metrics`)).text())))
