@@ -302,10 +302,16 @@ scan_outer(struct upload *upload)
 
 /* --- the request --- */
 
-/* What Claude refuses of a request in a batch, and we would pass or mend. */
+/* What Claude refuses of a request in a batch, and we would pass or mend:
+ * NULL, or in `text` or static. */
 static const char *
-judge_params(const struct request_info *info)
+judge_params(const struct request_info *info, char *text)
 {
+    if (info->not_in_batch != NULL) {
+        snprintf(text, MESSAGE_SIZE, "%s: Extra inputs are not permitted",
+            info->not_in_batch);
+        return text;
+    }
     if (info->wants_stream)
         return "stream: is not permitted in a batch";
     if (info->shorthand)
@@ -327,7 +333,8 @@ judge_request(struct upload *upload, char *text)
     const char *wrong;
     if (work->request_failed || request_reader_finish(&work->request) != 0)
         return work->request.fault.message;
-    wrong = upload_is_claude(upload) ? judge_params(&work->request.info) : NULL;
+    wrong = upload_is_claude(upload) ? judge_params(&work->request.info, text)
+                                     : NULL;
     if (wrong != NULL)
         return wrong;
     submit_meta_request(service, &work->request.info,

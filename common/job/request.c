@@ -16,6 +16,8 @@ enum member {
     MEMBER_TEMPERATURE,
     MEMBER_TOP_P,
     MEMBER_TOP_K,
+    MEMBER_SPEED,
+    MEMBER_THREAD,
     MEMBERS
 };
 
@@ -23,7 +25,7 @@ typedef void member_reader(
     struct request_reader *reader, const struct json_member *member);
 
 static member_reader read_model, read_max_tokens, read_messages, read_message,
-    read_system, read_stream, read_options, read_sampling;
+    read_system, read_stream, read_options, read_sampling, read_not_in_batch;
 
 static const struct {
     const char *name;
@@ -41,6 +43,8 @@ static const struct {
     [MEMBER_TEMPERATURE] = {"temperature", 0, false, read_sampling},
     [MEMBER_TOP_P] = {"top_p", 0, false, read_sampling},
     [MEMBER_TOP_K] = {"top_k", 0, false, read_sampling},
+    [MEMBER_SPEED] = {"speed", 0, false, read_not_in_batch},
+    [MEMBER_THREAD] = {"thread", 0, false, read_not_in_batch},
 };
 
 /* The first fault is the one that is reported. */
@@ -165,6 +169,14 @@ read_sampling(struct request_reader *reader, const struct json_member *member)
 {
     (void)member;
     reader->info.has_sampling = true;
+}
+
+static void
+read_not_in_batch(
+    struct request_reader *reader, const struct json_member *member)
+{
+    if (member->kind != JSON_KIND_NULL)
+        reader->info.not_in_batch = members[reader->member].name;
 }
 
 /* ---- what the scanner reports ---- */

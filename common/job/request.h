@@ -121,6 +121,9 @@ struct request_info {
     bool has_model; /* the body names one */
     bool has_max_tokens;
     bool wants_stream; /* "stream":true was asked for */
+    /* The last member given, other than as null, that Claude takes in no
+     * batch ("speed", "thread"), or NULL. */
+    const char *not_in_batch;
     bool has_sampling; /* temperature, top_p or top_k is present */
     bool shorthand;
     bool has_options;

@@ -217,9 +217,13 @@ describe('batch upload', () => {
       { custom_id: 'model', params: { ...params(), model: undefined } },
       { custom_id: 'empty', params: {} },
       { custom_id: 'short', params: { message: 'hi', model: 'm' } },
+      { custom_id: 'fast', params: { ...params(), speed: 'fast' } },
+      { custom_id: 'slow', params: { ...params(), speed: 'standard' } },
+      { custom_id: 'plain', params: { ...params(), speed: null } },
+      { custom_id: 'thread', params: { ...params(), thread: { id: 'x' } } },
     ] });
     assert.equal(answer.status, 200, answer.text);
-    assert.equal(answer.json.request_counts.processing, 6);
+    assert.equal(answer.json.request_counts.processing, 10);
     const errors = {};
     for (const [id, name] of await ids(uuidOf(answer))) {
       const bad = await text('HGET', `${P}job:${id}`, 'bad');
@@ -232,6 +236,10 @@ describe('batch upload', () => {
     assert.match(errors.empty, /messages: is required/);
     assert.match(errors.short, /messages: Field required/);
     assert.match(errors.short, /invalid_request_error/);
+    assert.match(errors.fast, /speed: Extra inputs are not permitted/);
+    assert.match(errors.slow, /speed: Extra inputs are not permitted/);
+    assert.equal(errors.plain, null);
+    assert.match(errors.thread, /thread: Extra inputs are not permitted/);
   });
 
   test('what is wrong with the envelope is 400 and leaves nothing', async () => {
