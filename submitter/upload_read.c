@@ -165,6 +165,25 @@ render_row(struct upload *upload)
     return upload->rendered.len <= item_max(upload);
 }
 
+/* A quote that never closes has swallowed what followed: rows that nobody
+ * named would be missing. So nothing is accepted. */
+static void
+refuse_unclosed(struct upload *upload)
+{
+    char message[CSV_FAULT_TEXT_SIZE + 48];
+    int len = snprintf(message, sizeof(message), "The row on line %llu ",
+        (unsigned long long)upload->csv.row.line);
+    csv_fault_text(&upload->csv, message + len);
+    upload_reply_error(upload, 400, "bad_request", message, 0);
+}
+
+/* As `longhaul bulk` says it. */
+static bool
+is_blank(const struct upload *upload)
+{
+    return template_is_blank(upload->query.prompt, upload->csv.row.fields);
+}
+
 static void
 take_row(struct upload *upload)
 {
@@ -177,12 +196,17 @@ take_row(struct upload *upload)
         ? row->fields[upload->id_column]
         : SLICE_NULL;
     char message[CSV_FAULT_TEXT_SIZE + 16] = "the row ";
-    if (row->fault != CSV_FAULT_NONE) {
+    if (row->fault == CSV_FAULT_UNCLOSED) {
+        refuse_unclosed(upload);
+    } else if (row->fault != CSV_FAULT_NONE) {
         csv_fault_text(&upload->csv, message + strlen(message));
         upload_reject(upload, row->line, SLICE_NULL, message);
     } else if (named && !job_custom_id_is_valid(id)) {
         upload_reject(upload, row->line, SLICE_NULL,
             "the id column must hold 1 to 64 letters, digits, _ and -");
+    } else if (is_blank(upload)) {
+        upload_reject(upload, row->line, id,
+            "the row is empty in every column that the template uses");
     } else if (!row_is_small_enough(upload)) {
         upload_reject(upload, row->line, id, too_long);
     } else if (!render_row(upload)) {

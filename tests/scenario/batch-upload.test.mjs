@@ -417,10 +417,13 @@ describe('batch upload', () => {
       + 'r2,Ben\r\n'
       + 'r 3,Cy,x\r\n'
       + 'r1,Di,y\r\n'
+      + 'r4, ,\r\n'
       + 'r5,Eva,z', { query, type: 'text/csv' });
     assert.equal(answer.status, 202, answer.text);
     assert.deepEqual(answer.json.errors.map(({ line, custom_id }) =>
-      [line, custom_id]), [[4, null], [5, null], [6, 'r1']]);
+      [line, custom_id]), [[4, null], [5, null], [6, 'r1'], [7, 'r4']]);
+    assert.equal(answer.json.errors[3].message,
+      'the row is empty in every column that the template uses');
     assert.match(answer.json.errors[0].message, /^the row has 2 fields, the header has 3$/);
     const list = new Map((await ids(uuidOf(answer))).map(([id, name]) => [name, id]));
     assert.deepEqual([...list.keys()], ['r1', 'r5']);
@@ -443,8 +446,10 @@ describe('batch upload', () => {
       'invalid_request_error', /id_column/);
     refused(await csv('a,b\n', t('{{a}}')), 400, 'invalid_request_error', /no rows/);
     refused(await csv('', t('{{a}}')), 400, 'invalid_request_error', /no rows/);
-    refused(await csv('a,b\n1,"2\n3,4\n', t('{{a}}')), 422,
-      'invalid_request_error', /Every line is bad/);
+    // It would swallow the rows behind it, which nobody would miss.
+    for (const rest of ['3,4\n', '3,4\n'.repeat(100_000)])
+      refused(await csv(`a,b\n5,6\n1,"2\n${rest}`, t('{{a}}')), 400,
+        'invalid_request_error', /row on line 3 .*it opens on line 3/);
     refused(await csv(`a\n${'x'.repeat(MIB)}\n`, t('{{a}}'.repeat(100))), 422,
       'invalid_request_error', /Every line is bad/);
     await nothingLeft(found);
