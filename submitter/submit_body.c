@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/crash.h"
+#include "common/base/id.h"
 #include "common/service/config.h"
 #include "submitter/submit.h"
 #include "submitter/submit_meta.h"
@@ -194,7 +194,8 @@ submit_on_end(struct http_request *req)
         return;
     }
     submit_meta_request(submit->owner->service, &submit->reader.info,
-        body_writer_mix(submit->writer), clock_wall_ms(), &submit->meta);
+        body_writer_mix(submit->writer), id_wall_ms(slice_of(submit->id)),
+        &submit->meta);
     if (refuse_grown(submit) || refuse_long(submit))
         return;
     submit->body_complete = true;

@@ -27,9 +27,9 @@ static const struct metric_family unknown_calls = {
 static const struct metric_family finished = {"longhaul_jobs_finished_total",
     "Jobs that ended", METRIC_COUNTER, {"lane", "outcome", NULL}};
 static const struct metric_family total_seconds = {"longhaul_job_total_seconds",
-    "From the 202 to the result", METRIC_HISTOGRAM, {"lane", NULL}};
+    "From the submit to the result", METRIC_HISTOGRAM, {"lane", NULL}};
 static const struct metric_family wait_seconds = {"longhaul_job_wait_seconds",
-    "From the 202 to the first claim", METRIC_HISTOGRAM, {"lane", NULL}};
+    "From the submit to the first claim", METRIC_HISTOGRAM, {"lane", NULL}};
 static const struct metric_family run_seconds = {"longhaul_job_run_seconds",
     "From the first claim to the result, pauses between attempts included",
     METRIC_HISTOGRAM, {"lane", NULL}};

@@ -57,7 +57,7 @@ struct job_meta {
     char bucket[JOB_BUCKET_MAX + 1];
     char tenant[JOB_TENANT_MAX + 1]; /* "default" without keys */
     enum job_lane lane;
-    int64_t created_ms; /* wall clock of the submitter */
+    int64_t created_ms; /* of the submitter: the time in the job's id */
     int64_t expires_ms; /* wall clock */
     int64_t timeout_ms; /* of one call */
     unsigned max_attempts;

@@ -661,6 +661,28 @@ describe('submit: trouble', () => {
     client.close();
   });
 
+  test('the time in an id is when its job was created', async () => {
+    const redis = await startRedis();
+    const client = redisClient(redis.socket);
+    await client.command('SET', `${P}install`, MARKER);
+    const submitter = await startSubmitter(redis);
+    const body = JSON.stringify(message('slow'));
+    const socket = connect(submitter.port, '127.0.0.1');
+    let got = '';
+    socket.on('data', (data) => { got += data; });
+    socket.write('POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n'
+      + 'Content-Type: application/json\r\nConnection: close\r\n'
+      + `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`);
+    await sleep(100); // a slow upload
+    socket.write(body.slice(20));
+    const [json] = await until(() => /\{.*\}/s.exec(got));
+    const job = JSON.parse(json);
+    // Lists by time find jobs by it.
+    assert.equal(Date.parse(job.created_at),
+      parseInt(job.id.slice(4).replace('-', '').slice(0, 12), 16));
+    client.close();
+  });
+
   test('ends at once at the second signal', async () => {
     const redis = await startRedis();
     const submitter = await startSubmitter(redis, { ready: false });
