@@ -59,7 +59,8 @@ parse_place(const struct params *params, struct filter *filter, char *error,
     text_copy(filter->before_id, ID_SIZE, slice_of(after_id));
     if (filter->before_ms == 0)
         return 0;
-    id_above(filter->before_ms + FILTER_SLACK_MS, bound);
+    /* created_ms is the time in the id. */
+    id_above(filter->before_ms - 1, bound);
     if (after_id == NULL || strcmp(bound, after_id) < 0)
         text_copy(filter->before_id, ID_SIZE, slice_of(bound));
     return 0;
@@ -196,7 +197,7 @@ filter_is_past(const struct filter *filter, const char *id)
         strncmp(id + strlen(JOB_ID_PREFIX), filter->batch, BATCH_TIME_LEN) < 0)
         return true;
     return filter->after_ms != 0 && id_is_valid(slice_of(id), JOB_ID_PREFIX) &&
-        id_wall_ms(slice_of(id)) < filter->after_ms - FILTER_SLACK_MS;
+        id_wall_ms(slice_of(id)) < filter->after_ms;
 }
 
 void

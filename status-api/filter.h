@@ -8,9 +8,6 @@
 #include "status-api/params.h"
 
 #define FILTER_LIMIT_MAX 1000
-/* Ids carry the time at which an upload began, jobs the time at which they
- * were accepted; a slow upload lies between. */
-#define FILTER_SLACK_MS (INT64_C(3600) * 1000)
 
 /* The names of the parameters. */
 extern const char *const filter_names[];

@@ -11,9 +11,6 @@
  */
 
 #define MAX_VALUES 14
-/* An id is made within a day of its job's created_ms, so a span of time is
- * also a span of ids. */
-#define ID_SLACK_MS (INT64_C(86400) * 1000)
 
 struct query {
     struct buffer sql;
@@ -45,7 +42,8 @@ where_number(struct query *query, const char *condition, int64_t number)
     query->values[query->count++].number = number;
 }
 
-/* The smallest id of a millisecond. */
+/* The smallest id of a millisecond. created_ms is the time in the id, so a
+ * span of time is a span of ids, and no row beside it is looked at. */
 static const char *
 id_bound(char out[ID_SIZE], int64_t wall_ms)
 {
@@ -92,13 +90,37 @@ pick_source(const struct store_filter *filter)
     return "job AS j INDEXED BY job_key";
 }
 
+/*
+ * The span of ids: one bound at each end, the narrowest. With two SQLite would
+ * seek to one of them and look at each row from there to the other.
+ */
+static void
+put_span(
+    struct query *query, const struct store_filter *filter, const char *before)
+{
+    bool by_tag = filter->tag != NULL;
+    const char *from = NULL;
+    const char *until = before != NULL && before[0] != '\0' ? before : NULL;
+    if (filter->batch != NULL)
+        from = batch_bound(query->batch_id, filter->batch);
+    if (filter->after_ms > 0) {
+        const char *id = id_bound(query->from_id, filter->after_ms);
+        from = from == NULL || strcmp(id, from) > 0 ? id : from;
+    }
+    if (filter->before_ms > 0) {
+        const char *id = id_bound(query->until_id, filter->before_ms);
+        until = until == NULL || strcmp(id, until) < 0 ? id : until;
+    }
+    where_text(query, by_tag ? " AND t.id >= ?" : " AND j.id >= ?", from);
+    where_text(query, by_tag ? " AND t.id < ?" : " AND j.id < ?", until);
+}
+
 static void
 put_filters(
     struct query *query, const struct store_filter *filter, const char *before)
 {
-    bool by_tag = filter->tag != NULL;
     where_text(query, " AND t.tag = ?", filter->tag);
-    where_text(query, by_tag ? " AND t.id < ?" : " AND j.id < ?", before);
+    put_span(query, filter, before);
     if (filter->has_state)
         where_text(query, " AND j.state = ?", job_state_name(filter->state));
     where_text(query, " AND j.tenant = ?", filter->tenant);
@@ -109,17 +131,8 @@ put_filters(
         buffer_append_text(&query->sql, " AND j.lane <> 'standard'");
     where_text(query, " AND j.error_type = ?", filter->error_type);
     where_text(query, " AND j.batch = ?", filter->batch);
-    if (filter->batch != NULL)
-        where_text(query, by_tag ? " AND t.id >= ?" : " AND j.id >= ?",
-            batch_bound(query->batch_id, filter->batch));
     where_number(query, " AND j.created_ms >= ?", filter->after_ms);
     where_number(query, " AND j.created_ms < ?", filter->before_ms);
-    if (filter->after_ms > 0)
-        where_text(query, by_tag ? " AND t.id >= ?" : " AND j.id >= ?",
-            id_bound(query->from_id, filter->after_ms - ID_SLACK_MS));
-    if (filter->before_ms > 0)
-        where_text(query, by_tag ? " AND t.id < ?" : " AND j.id < ?",
-            id_bound(query->until_id, filter->before_ms + ID_SLACK_MS));
 }
 
 static void
