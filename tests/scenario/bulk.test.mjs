@@ -412,7 +412,7 @@ describe('bulk', () => {
         file('hung.jsonl', line(5, 'mock-slow-20s'));
         const client = await startProcess(bin('longhaul'), { cwd: dir,
           args: ['bulk', 'run', 'hung.jsonl', '-o', 'hung-out.jsonl', '--yes'],
-          env: { LONGHAUL_URL: up.url }, waitFor: /sent 1 rows: (\S+)/ });
+          env: { LONGHAUL_URL: up.url }, waitFor: /sent 1 row: (\S+)/ });
         assert.equal((await bulk('cancel', client.match[1])).code, 0);
         assert.equal((await client.exited).code, 3, client.stderr());
         assert.doesNotMatch(client.stderr(), /retry-failed/);
