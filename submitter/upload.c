@@ -110,7 +110,7 @@ upload_wake(struct upload *upload)
     struct submitter *owner = upload->owner;
     if (upload->state != UPLOAD_READING || evtimer_pending(upload->pump, NULL))
         return;
-    if (owner->upload_worked_us < UPLOAD_BURST_US) {
+    if (owner->upload_worked_us < UPLOAD_TURN_US) {
         evtimer_add(upload->pump, &now);
         return;
     }
