@@ -103,7 +103,6 @@ struct submit {
     /* the job that is there already */
     char existing[ID_SIZE];
     bool replayed; /* by its Idempotency-Key */
-    bool enqueued; /* asked for at least once; the answer may be lost */
     bool missed; /* neither in Redis nor in the store, once */
 };
 

@@ -352,10 +352,9 @@ enqueue(struct submit *submit)
     const struct submitter *owner = submit->owner;
     struct queue_limits limits = {.max_jobs = owner->limits.max_jobs,
         .max_bytes = owner->limits.max_bytes};
-    if (queue_enqueue(submit_pick_queue(owner), submit->id, !submit->enqueued,
-            &submit->meta, buffer_slice(&submit->body), &limits, on_enqueued,
-            submit) == 0) {
-        submit->enqueued = submit->sent = true;
+    if (queue_enqueue(submit_pick_queue(owner), submit->id, &submit->meta,
+            buffer_slice(&submit->body), &limits, on_enqueued, submit) == 0) {
+        submit->sent = true;
         submit->callbacks++;
 #if LONGHAUL_BUG == 4 /* 202 before Redis has answered */
         submit_reply_new(submit, &(struct queue_enqueued){.version = 1});

@@ -9,7 +9,7 @@ queue_new(struct event_base *base, struct redis *redis)
 
     queue->base = base;
     queue->redis = redis;
-    queue_batch_init(&queue->enqueues, queue, QUEUE_SCRIPT_ENQUEUE, 12);
+    queue_batch_init(&queue->enqueues, queue, QUEUE_SCRIPT_ENQUEUE, 11);
     queue_batch_init(&queue->finishes, queue, QUEUE_SCRIPT_FINISH, 6);
     queue_batch_init(&queue->bulk_items, queue, QUEUE_SCRIPT_BATCH_STAGE, 14);
     queue_batch_init(&queue->bulk_rejects, queue, QUEUE_SCRIPT_BATCH_REJECT, 3);

@@ -74,8 +74,8 @@ int queue_stage(struct queue *queue, const char *id, unsigned index,
 void queue_unstage(struct queue *queue, const char *id);
 
 struct queue_limits {
-    uint64_t max_jobs; /* 0: none */
-    uint64_t max_bytes; /* 0: none */
+    uint64_t max_jobs;
+    uint64_t max_bytes;
 };
 
 struct queue_enqueued {
@@ -91,10 +91,9 @@ struct queue_enqueued {
 /*
  * Makes the job visible under its id, atomically. `body` is the stored form
  * when meta->parts is 0. Idempotent by id (and by the idempotency key within
- * the tenant). `is_first`: the id is new and this is the first call with it,
- * so that Redis need not look for it; whoever calls again says false.
+ * the tenant).
  */
-int queue_enqueue(struct queue *queue, const char *id, bool is_first,
+int queue_enqueue(struct queue *queue, const char *id,
     const struct job_meta *meta, struct slice body,
     const struct queue_limits *limits,
     void (*on_enqueued)(void *arg, const struct queue_enqueued *result),

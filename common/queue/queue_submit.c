@@ -63,9 +63,8 @@ on_enqueued(struct queue_call *call, const struct redisReply *reply)
 }
 
 int
-queue_enqueue(struct queue *queue, const char *id, bool is_first,
-    const struct job_meta *meta, struct slice body,
-    const struct queue_limits *limits,
+queue_enqueue(struct queue *queue, const char *id, const struct job_meta *meta,
+    struct slice body, const struct queue_limits *limits,
     void (*callback)(void *arg, const struct queue_enqueued *result), void *arg)
 {
     struct enqueue_call *mine = NULL;
@@ -95,7 +94,6 @@ queue_enqueue(struct queue *queue, const char *id, bool is_first,
     queue_args_text(&args, idem.len > 0 ? meta->sha256 : "");
     queue_args_int(&args, (int64_t)limits->max_jobs);
     queue_args_int(&args, (int64_t)limits->max_bytes);
-    queue_args_text(&args, is_first ? "1" : "");
     result = queue_call_batched(&queue->enqueues, &mine->call, &args);
     buffer_clear(&json);
     buffer_clear(&idem);

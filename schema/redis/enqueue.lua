@@ -7,8 +7,7 @@
 -- ARGV, for each job: 1 id, 2 queue, 3 meta, 4 body ('' when in parts),
 --   5 stored bytes, 6 parts, 7 time to live in ms, 8 'tenant:key' of the
 --   idempotency key or '', 9 sha256, 10 most jobs, 11 most bytes (0: no
---   limit), 12 '1' when the id was made for this call, which nobody has made
---   before with it
+--   limit)
 -- Answer: for each job {OK, ahead}; of one that was there before {status, id,
 --   version, generation, state, finished}; {status} when it was refused
 --
@@ -17,8 +16,8 @@
 -- when it has ended meanwhile, and the answer is DUPLICATE with its state; a
 -- finished job never runs again. The idempotency record is written in the
 -- same step as the job, so one never exists without the other.
--- Sent twice: the second (which says that it is not the first) changes
--- nothing. Two of one call with the same id or key are as two calls.
+-- Sent twice: the second changes nothing. Two of one call with the same id or
+-- key are as two calls.
 --
 -- This is the hottest script. What can be asked or said of all jobs in one
 -- command is; each has only its stream entry and its hash to itself. Numbers
@@ -27,7 +26,7 @@
 -- how far the tick has come).
 local P = KEYS[1]
 local call = redis.call
-local WORDS = 12
+local WORDS = 11
 
 local shared = call('MGET', P .. 'install', P .. 'bytes', P .. 'swept',
   P .. 'unpromoted')
@@ -60,29 +59,26 @@ local function tombs(days_ago)
     string.format('%d', math.floor(now / 86400000) - days_ago)
 end
 
-local function look_up_ids(all)
+local function look_up()
+  local all, keys = {}, {}
+  for i = 1, #ARGV, WORDS do
+    all[#all + 1] = ARGV[i]
+  end
+  for i = 8, #ARGV, WORDS do
+    if ARGV[i] ~= '' then keys[#keys + 1] = P .. 'idem:' .. ARGV[i] end
+  end
   local today = call('HMGET', tombs(0), unpack(all))
   local yesterday = call('HMGET', tombs(1), unpack(all))
   local scores = call('ZMSCORE', P .. 'ids', unpack(all))
+  local seen = #keys > 0 and call('MGET', unpack(keys))
+  local at = 0
   for i, id in ipairs(all) do
+    local idem = ARGV[i * WORDS - 3]
     ended[id], flying[id] = today[i] or yesterday[i], scores[i]
-  end
-end
-
-local function look_up()
-  local all, keys, names = {}, {}, {}
-  for i = 1, #ARGV, WORDS do
-    local idem = ARGV[i + 7]
-    if ARGV[i + 11] ~= '1' then all[#all + 1] = ARGV[i] end
     if idem ~= '' then
-      names[#names + 1] = idem
-      keys[#keys + 1] = P .. 'idem:' .. idem
+      at = at + 1
+      records[idem] = seen[at]
     end
-  end
-  if #all > 0 then look_up_ids(all) end
-  if #keys == 0 then return end
-  for i, record in ipairs(call('MGET', unpack(keys))) do
-    records[names[i]] = record
   end
 end
 
@@ -194,7 +190,7 @@ end
 look_up()
 local verdicts, others, answer = {}, {}, {}
 for i = 1, #ARGV, WORDS do
-  verdicts[i], others[i] = decide(unpack(ARGV, i, i + 10))
+  verdicts[i], others[i] = decide(unpack(ARGV, i, i + WORDS - 1))
 end
 if #ids > 0 then call('ZADD', P .. 'ids', unpack(ids)) end
 for i = 1, #ARGV, WORDS do

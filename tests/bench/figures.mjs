@@ -20,8 +20,7 @@ async function enqueueWords(db) {
   const [known] = await db.ask('SCRIPT', 'EXISTS', sha1);
   if (!known) throw new Error('the submitter sends another enqueue script');
   return ['EVALSHA', sha1, '1', prefix, `${id.slice(0, -12)}__rand_int__`, queue,
-    meta, body, stored, '0', '604800000', '', 'sha256', '1000000', '2147483648',
-    '1'];
+    meta, body, stored, '0', '604800000', '', 'sha256', '1000000', '2147483648'];
 }
 
 export async function submits() {

@@ -69,16 +69,8 @@ do_enqueue(struct fixture *f, const char *id, const struct job_meta *meta,
     const struct queue_limits *limits)
 {
     return ASK(f,
-        queue_enqueue(f->queue, id, false, meta, slice_of("body"), limits,
-            on_enqueued, NULL));
-}
-
-enum queue_status
-do_enqueue_first(struct fixture *f, const char *id, const struct job_meta *meta)
-{
-    return ASK(f,
-        queue_enqueue(f->queue, id, true, meta, slice_of("body"), &no_limits,
-            on_enqueued, NULL));
+        queue_enqueue(
+            f->queue, id, meta, slice_of("body"), limits, on_enqueued, NULL));
 }
 
 void

@@ -53,9 +53,6 @@ void make_meta(struct job_meta *meta);
 
 enum queue_status do_enqueue(struct fixture *f, const char *id,
     const struct job_meta *meta, const struct queue_limits *limits);
-/* As a submitter does it the first time. */
-enum queue_status do_enqueue_first(
-    struct fixture *f, const char *id, const struct job_meta *meta);
 /* A new job in QUEUE_X; must succeed. */
 void do_submit(struct fixture *f, char id[ID_SIZE]);
 /* Returns how many came. */

@@ -202,7 +202,7 @@ rig_submit(struct rig *rig, const struct rig_job *job, char id[ID_SIZE])
     id_make(JOB_ID_PREFIX, id);
     if (body.len > QUEUE_INLINE_MAX)
         stage(rig, id, &meta, &body);
-    assert_int_equal(queue_enqueue(rig->service->queue, id, false, &meta,
+    assert_int_equal(queue_enqueue(rig->service->queue, id, &meta,
                          meta.parts > 0 ? SLICE_NULL : buffer_slice(&body),
                          &limits, on_enqueued, &outcome),
         0);

@@ -54,9 +54,8 @@ give_all(const struct queue_limits *limits, const char *body)
     make_meta(&meta);
     for (size_t i = 0; i < JOBS; i++) {
         id_make("job_", ids[i]);
-        assert_int_equal(
-            queue_enqueue(f->queue, ids[i], false, &meta, slice_of(body),
-                limits, on_one_enqueued, (void *)(uintptr_t)i),
+        assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of(body),
+                             limits, on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
 }
@@ -99,9 +98,8 @@ one_key_in_a_group_makes_one_job(void **state)
     meta.idempotency_key = key;
     for (size_t i = 0; i < JOBS; i++) {
         id_make("job_", ids[i]);
-        assert_int_equal(
-            queue_enqueue(f->queue, ids[i], false, &meta, slice_of("{}"),
-                &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
+        assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of("{}"),
+                             &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
     fixture_wait(f, &all_done);
@@ -121,9 +119,8 @@ one_id_in_a_group_makes_one_job(void **state)
     id_make("job_", ids[0]);
     for (size_t i = 0; i < JOBS; i++) {
         memcpy(ids[i], ids[0], sizeof(ids[i]));
-        assert_int_equal(
-            queue_enqueue(f->queue, ids[i], false, &meta, slice_of("{}"),
-                &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
+        assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of("{}"),
+                             &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
     fixture_wait(f, &all_done);

@@ -136,30 +136,6 @@ idempotency_record_lives_as_long_as_the_job_and_a_day(void **state)
 }
 
 static void
-a_first_call_leaves_what_a_second_one_finds(void **state)
-{
-    struct job_meta meta;
-    char id[ID_SIZE];
-    char other[ID_SIZE];
-    char key[] = "first";
-
-    (void)state;
-    make_meta(&meta);
-    meta.idempotency_key = key;
-    id_make(JOB_ID_PREFIX, id);
-    assert_int_equal(do_enqueue_first(f, id, &meta), QUEUE_OK);
-    assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_DUPLICATE);
-    assert_string_equal(got.enqueued.id, id);
-    /* The key is looked for whoever comes first. */
-    id_make(JOB_ID_PREFIX, other);
-    assert_int_equal(do_enqueue_first(f, other, &meta), QUEUE_DUPLICATE);
-    assert_string_equal(got.enqueued.id, id);
-    finish_all();
-    assert_int_equal(do_enqueue(f, id, &meta, &no_limits), QUEUE_DUPLICATE);
-    assert_true(got.enqueued.finished);
-}
-
-static void
 tombstone_answers_for_a_day_at_least(void **state)
 {
     struct job_meta meta;
@@ -517,8 +493,8 @@ fill(int count)
             char id[ID_SIZE];
             id_make(JOB_ID_PREFIX, id);
             assert_int_equal(
-                queue_enqueue(f->queue, id, false, &meta, slice_of("body"),
-                    &no_limits, on_filled, &left),
+                queue_enqueue(f->queue, id, &meta, slice_of("body"), &no_limits,
+                    on_filled, &left),
                 0);
         }
         (void)got_wait(f);
@@ -555,7 +531,6 @@ main(void)
         TEST(enqueue_sent_twice_is_one_job),
         TEST(idempotency_key_finds_the_first_job),
         TEST(idempotency_record_lives_as_long_as_the_job_and_a_day),
-        TEST(a_first_call_leaves_what_a_second_one_finds),
         TEST(tombstone_answers_for_a_day_at_least),
         TEST(limits_hold_at_the_limit),
         TEST(full_memory_refuses_new_work_and_lets_old_work_drain),

@@ -683,8 +683,8 @@ claim_stops_at_a_megabyte(void **state)
         id_make(JOB_ID_PREFIX, id);
         got_reset();
         assert_int_equal(
-            queue_enqueue(f->queue, id, false, &meta,
-                slice_make(large, sizeof(large)), &no_limits, on_large, NULL),
+            queue_enqueue(f->queue, id, &meta, slice_make(large, sizeof(large)),
+                &no_limits, on_large, NULL),
             0);
         fixture_wait(f, &got.done);
     }
