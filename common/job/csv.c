@@ -140,7 +140,10 @@ count_bytes(struct csv *csv, size_t bytes)
     if (csv->row_bytes <= CSV_ROW_MAX_BYTES || !keeps(csv))
         return;
     set_fault(csv, CSV_FAULT_LONG);
+    /* Nor are its fields: a quote that does not close is a fault above this
+     * one, of a row that is given out. */
     buffer_clear(&csv->text);
+    csv->count = 0;
 }
 
 static void

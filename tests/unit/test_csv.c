@@ -176,6 +176,25 @@ an_endless_row_is_skipped_without_memory(void **state)
     }
 }
 
+/* It is given out for its fault, of which the fields are no part. */
+static void
+an_endless_quote_has_no_fields(void **state)
+{
+    (void)state;
+    struct csv csv;
+    csv_init(&csv, ',');
+    feed_row(&csv, "a,b\n");
+    struct slice in = slice_of("1,\"");
+    assert_int_equal(csv_feed(&csv, &in), CSV_MORE);
+    feed_x(&csv, 40 * MIB);
+    assert_int_equal(csv_finish(&csv), CSV_ROW);
+    assert_int_equal(csv.row.fault, CSV_FAULT_UNCLOSED);
+    assert_int_equal(csv.row.fault_line, 2);
+    for (size_t i = 0; i < csv.row.count; i++)
+        assert_int_equal(csv.row.fields[i].len, 0);
+    csv_clear(&csv);
+}
+
 static void
 a_row_of_just_the_limit_is_whole(void **state)
 {
@@ -274,6 +293,7 @@ main(void)
         cmocka_unit_test(reads_the_same_wherever_it_is_cut),
         cmocka_unit_test(a_nul_byte_is_a_fault),
         cmocka_unit_test(an_endless_row_is_skipped_without_memory),
+        cmocka_unit_test(an_endless_quote_has_no_fields),
         cmocka_unit_test(a_row_of_just_the_limit_is_whole),
         cmocka_unit_test(fields_are_bounded),
         cmocka_unit_test(reads_rows_from_the_middle),
