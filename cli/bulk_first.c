@@ -54,7 +54,7 @@ bulk_send_first(struct bulk_run *run, const struct bulk_upload_options *options)
     one.first_only = true;
     if (!bulk_is_between(run, clock_wall_ms())) {
         code = bulk_upload(run, &one);
-        if (code == CLI_OK)
+        if (code == CLI_OK && run->rows.in_state[BULK_SENT] > 0)
             out_tell("  the others follow when it is answered, and find in "
                      "Claude's cache what all share");
     }

@@ -300,6 +300,7 @@ log_finished(const struct flight *flight)
 {
     const struct job_result *result = &flight->result;
     const struct job_error *error = &result->error;
+    int64_t total_ms = result->finished_ms - result->meta.created_ms;
 
     log_info("job_finished", LOG_TEXT("job", result->id),
         LOG_TEXT("tenant", result->meta.tenant),
@@ -313,7 +314,7 @@ log_finished(const struct flight *flight)
         LOG_TEXT("error_type", text_or_null(error->type)),
         LOG_INT("input_tokens", result->usage.input_tokens),
         LOG_INT("output_tokens", result->usage.output_tokens),
-        LOG_INT("total_ms", result->finished_ms - result->meta.created_ms),
+        LOG_INT("total_ms", total_ms > 0 ? total_ms : 0),
         /* A field without a key is none: the last, for jobs without a call. */
         LOG_INT(
             flight->call_us >= 0 ? "call_ms" : NULL, flight->call_us / 1000));

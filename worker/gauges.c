@@ -166,8 +166,8 @@ gauges_finished(struct worker *worker, const struct job_result *result)
     const struct job_usage *usage = &result->usage;
 
     metrics_add(metrics, &finished, lane, 1);
-    metrics_observe(metrics, &total_seconds, lane,
-        (double)(result->finished_ms - result->meta.created_ms) / 1e3);
+    observe_span(metrics, &total_seconds, lane, result->meta.created_ms,
+        result->finished_ms);
     /* A row has an attempt only if a claim was for a call. */
     if (result->attempts > 0)
         observe_span(metrics, &run_seconds, lane, result->started_ms,
