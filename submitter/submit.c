@@ -137,6 +137,7 @@ submit_handle(struct http_request *req, void *program)
     text_copy(submit->meta.tenant, sizeof(submit->meta.tenant),
         slice_of(identity->tenant));
     id_make(JOB_ID_PREFIX, submit->id);
+    submit->begun_ms = clock_mono_ms();
     link_submit(owner, submit);
     http_request_set_arg(req, submit, on_gone);
     submit_start_body(submit);

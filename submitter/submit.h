@@ -84,6 +84,8 @@ struct submit {
     struct http_request *req; /* NULL when ENDED */
     unsigned callbacks; /* due: not freed before */
     char id[ID_SIZE];
+    int64_t begun_ms; /* with its id; monotonic */
+    int64_t expires_in_ms; /* from its acceptance */
     struct job_meta meta;
     struct request_reader reader;
     /* body */

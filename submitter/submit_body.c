@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/crash.h"
 #include "common/base/id.h"
 #include "common/service/config.h"
@@ -198,6 +199,9 @@ submit_on_end(struct http_request *req)
         &submit->meta);
     if (refuse_grown(submit) || refuse_long(submit))
         return;
+    /* Created when its body began to arrive, it expires by its acceptance. */
+    submit->expires_in_ms = submit->meta.expires_ms - submit->meta.created_ms;
+    submit->meta.expires_ms += clock_mono_ms() - submit->begun_ms;
     submit->body_complete = true;
     body_writer_finish(submit->writer, &submit->meta);
     crash_point("submit.complete");

@@ -353,7 +353,8 @@ enqueue(struct submit *submit)
     struct queue_limits limits = {.max_jobs = owner->limits.max_jobs,
         .max_bytes = owner->limits.max_bytes};
     if (queue_enqueue(submit_pick_queue(owner), submit->id, &submit->meta,
-            buffer_slice(&submit->body), &limits, on_enqueued, submit) == 0) {
+            buffer_slice(&submit->body), submit->expires_in_ms, &limits,
+            on_enqueued, submit) == 0) {
         submit->sent = true;
         submit->callbacks++;
 #if LONGHAUL_BUG == 4 /* 202 before Redis has answered */

@@ -90,11 +90,12 @@ struct queue_enqueued {
 
 /*
  * Makes the job visible under its id, atomically. `body` is the stored form
- * when meta->parts is 0. Idempotent by id (and by the idempotency key within
- * the tenant).
+ * when meta->parts is 0. Its deadline is expires_in_ms from now by Redis's
+ * clock; meta->expires_ms is what is shown. Idempotent by id (and by the
+ * idempotency key within the tenant).
  */
 int queue_enqueue(struct queue *queue, const char *id,
-    const struct job_meta *meta, struct slice body,
+    const struct job_meta *meta, struct slice body, int64_t expires_in_ms,
     const struct queue_limits *limits,
     void (*on_enqueued)(void *arg, const struct queue_enqueued *result),
     void *arg) MUST_CHECK;

@@ -64,7 +64,7 @@ on_enqueued(struct queue_call *call, const struct redisReply *reply)
 
 int
 queue_enqueue(struct queue *queue, const char *id, const struct job_meta *meta,
-    struct slice body, const struct queue_limits *limits,
+    struct slice body, int64_t expires_in_ms, const struct queue_limits *limits,
     void (*callback)(void *arg, const struct queue_enqueued *result), void *arg)
 {
     struct enqueue_call *mine = NULL;
@@ -89,7 +89,7 @@ queue_enqueue(struct queue *queue, const char *id, const struct job_meta *meta,
     queue_args_slice(&args, meta->parts == 0 ? body : SLICE_NULL);
     queue_args_int(&args, (int64_t)meta->stored_bytes);
     queue_args_int(&args, meta->parts);
-    queue_args_int(&args, meta->expires_ms - meta->created_ms);
+    queue_args_int(&args, expires_in_ms);
     queue_args_slice(&args, buffer_slice(&idem));
     queue_args_text(&args, idem.len > 0 ? meta->sha256 : "");
     queue_args_int(&args, (int64_t)limits->max_jobs);

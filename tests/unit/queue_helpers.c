@@ -69,8 +69,8 @@ do_enqueue(struct fixture *f, const char *id, const struct job_meta *meta,
     const struct queue_limits *limits)
 {
     return ASK(f,
-        queue_enqueue(
-            f->queue, id, meta, slice_of("body"), limits, on_enqueued, NULL));
+        queue_enqueue(f->queue, id, meta, slice_of("body"),
+            meta->expires_ms - meta->created_ms, limits, on_enqueued, NULL));
 }
 
 void

@@ -202,9 +202,10 @@ rig_submit(struct rig *rig, const struct rig_job *job, char id[ID_SIZE])
     id_make(JOB_ID_PREFIX, id);
     if (body.len > QUEUE_INLINE_MAX)
         stage(rig, id, &meta, &body);
-    assert_int_equal(queue_enqueue(rig->service->queue, id, &meta,
-                         meta.parts > 0 ? SLICE_NULL : buffer_slice(&body),
-                         &limits, on_enqueued, &outcome),
+    assert_int_equal(
+        queue_enqueue(rig->service->queue, id, &meta,
+            meta.parts > 0 ? SLICE_NULL : buffer_slice(&body),
+            meta.expires_ms - meta.created_ms, &limits, on_enqueued, &outcome),
         0);
     wait_for(rig, &outcome.came);
     assert_int_equal(outcome.status, QUEUE_OK);

@@ -55,7 +55,8 @@ give_all(const struct queue_limits *limits, const char *body)
     for (size_t i = 0; i < JOBS; i++) {
         id_make("job_", ids[i]);
         assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of(body),
-                             limits, on_one_enqueued, (void *)(uintptr_t)i),
+                             meta.expires_ms - meta.created_ms, limits,
+                             on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
 }
@@ -99,7 +100,8 @@ one_key_in_a_group_makes_one_job(void **state)
     for (size_t i = 0; i < JOBS; i++) {
         id_make("job_", ids[i]);
         assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of("{}"),
-                             &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
+                             meta.expires_ms - meta.created_ms, &no_limits,
+                             on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
     fixture_wait(f, &all_done);
@@ -120,7 +122,8 @@ one_id_in_a_group_makes_one_job(void **state)
     for (size_t i = 0; i < JOBS; i++) {
         memcpy(ids[i], ids[0], sizeof(ids[i]));
         assert_int_equal(queue_enqueue(f->queue, ids[i], &meta, slice_of("{}"),
-                             &no_limits, on_one_enqueued, (void *)(uintptr_t)i),
+                             meta.expires_ms - meta.created_ms, &no_limits,
+                             on_one_enqueued, (void *)(uintptr_t)i),
             0);
     }
     fixture_wait(f, &all_done);

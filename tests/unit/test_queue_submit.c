@@ -493,8 +493,9 @@ fill(int count)
             char id[ID_SIZE];
             id_make(JOB_ID_PREFIX, id);
             assert_int_equal(
-                queue_enqueue(f->queue, id, &meta, slice_of("body"), &no_limits,
-                    on_filled, &left),
+                queue_enqueue(f->queue, id, &meta, slice_of("body"),
+                    meta.expires_ms - meta.created_ms, &no_limits, on_filled,
+                    &left),
                 0);
         }
         (void)got_wait(f);

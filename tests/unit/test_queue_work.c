@@ -684,7 +684,7 @@ claim_stops_at_a_megabyte(void **state)
         got_reset();
         assert_int_equal(
             queue_enqueue(f->queue, id, &meta, slice_make(large, sizeof(large)),
-                &no_limits, on_large, NULL),
+                meta.expires_ms - meta.created_ms, &no_limits, on_large, NULL),
             0);
         fixture_wait(f, &got.done);
     }
