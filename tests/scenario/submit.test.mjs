@@ -83,6 +83,18 @@ const rssBytes = async (program) => {
   return Number(/^process_resident_memory_bytes (\S+)$/m.exec(text)[1]);
 };
 
+/** A job of which only the beginning was sent; finish() sends the rest. */
+function beginPost(submitter, headers = '') {
+  const body = JSON.stringify(message('slow'));
+  const socket = connect(submitter.port, '127.0.0.1');
+  let got = '';
+  socket.on('data', (data) => { got += data; });
+  socket.write('POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n'
+    + `Content-Type: application/json\r\n${headers}`
+    + `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`);
+  return { got: () => got, finish: () => socket.write(body.slice(20)) };
+}
+
 describe('submit', () => {
   let redis;
   let client;
@@ -642,20 +654,14 @@ describe('submit: trouble', () => {
     const client = redisClient(redis.socket);
     await client.command('SET', `${P}install`, MARKER);
     const submitter = await startSubmitter(redis);
-    const body = JSON.stringify(message('slow'));
-    const socket = connect(submitter.port, '127.0.0.1');
-    let got = '';
-    socket.on('data', (data) => { got += data; });
-    socket.write('POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n'
-      + 'Content-Type: application/json\r\n'
-      + `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`);
+    const slow = beginPost(submitter);
     await sleep(100);
     submitter.signal('SIGTERM');
     await submitter.waitForLine(/"event":"draining"/);
     await assert.rejects(fetch(`${submitter.url}/livez`));
-    socket.write(body.slice(20));
-    await until(() => /\r\n\r\n\{/.test(got), { what: 'the answer' });
-    assert.match(got, /^HTTP\/1\.1 202 /);
+    slow.finish();
+    await until(() => /\r\n\r\n\{/.test(slow.got()), { what: 'the answer' });
+    assert.match(slow.got(), /^HTTP\/1\.1 202 /);
     assert.deepEqual(await submitter.exited, { code: 0, signal: null });
     assert.equal(await client.command('ZCARD', `${P}ids`), 1);
     client.close();
@@ -666,17 +672,14 @@ describe('submit: trouble', () => {
     const client = redisClient(redis.socket);
     await client.command('SET', `${P}install`, MARKER);
     const submitter = await startSubmitter(redis);
-    const body = JSON.stringify(message('slow'));
-    const socket = connect(submitter.port, '127.0.0.1');
-    let got = '';
-    socket.on('data', (data) => { got += data; });
-    socket.write('POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n'
-      + 'Content-Type: application/json\r\nConnection: close\r\n'
-      + `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`);
+    const slow = beginPost(submitter, 'Connection: close\r\n');
     await sleep(100); // a slow upload
-    socket.write(body.slice(20));
-    const [json] = await until(() => /\{.*\}/s.exec(got));
+    slow.finish();
+    const [json] = await until(() => /\{.*\}/s.exec(slow.got()));
     const job = JSON.parse(json);
+    // It expires by its acceptance, which was later.
+    const life = Date.parse(job.expires_at) - Date.parse(job.created_at);
+    assert.ok(life >= 7 * 86_400_000 + 90, `${life} ms`);
     // Lists by time find jobs by it.
     assert.equal(Date.parse(job.created_at),
       parseInt(job.id.slice(4).replace('-', '').slice(0, 12), 16));
