@@ -118,6 +118,13 @@ upload_wake(struct upload *upload)
     evtimer_add(upload->pump, &rest);
 }
 
+void
+upload_rest(struct upload *upload)
+{
+    upload->owner->upload_worked_us = UPLOAD_TURN_US;
+    upload_wake(upload);
+}
+
 /* The client is read again. */
 static void
 go_on(struct upload *upload)

@@ -191,7 +191,7 @@ go_on(struct upload *upload)
 {
     upload->trouble_ms = 0;
     if (upload->state == UPLOAD_READING && !upload_is_backed_up(upload))
-        upload_wake(upload);
+        upload_rest(upload);
     else if (upload->state == UPLOAD_SETTLING && upload->op_count == 0)
         upload_enter(upload, UPLOAD_REVEALING);
 }
