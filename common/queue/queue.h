@@ -74,8 +74,8 @@ int queue_stage(struct queue *queue, const char *id, unsigned index,
 void queue_unstage(struct queue *queue, const char *id);
 
 struct queue_limits {
-    uint64_t max_jobs;
-    uint64_t max_bytes;
+    uint64_t max_jobs; /* 0: none */
+    uint64_t max_bytes; /* 0: none */
 };
 
 struct queue_enqueued {
