@@ -197,8 +197,8 @@ submit_meta_request(const struct service *service,
     meta->sampling = info->has_sampling;
     request_recipe_encode(&info->recipe, &recipe);
     meta->recipe = buffer_take(&recipe);
-    meta->tag_count = options->tag_count;
-    memcpy(meta->tags, options->tags, sizeof(meta->tags));
+    for (unsigned i = 0; i < options->tag_count; i++)
+        job_meta_add_tag(meta, slice_of(options->tags[i]));
     take_route(service, mix, meta);
     take_fallbacks(service, options, meta);
 }

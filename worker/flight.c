@@ -93,7 +93,7 @@ void
 flight_set_error(
     struct flight *flight, const char *class_name, const char *message)
 {
-    struct job_error *error = &flight->error;
+    struct job_error *error = &flight->result.error;
     unsigned calls = error->calls;
     unsigned unknown_calls = error->unknown_calls;
 
@@ -268,7 +268,7 @@ fill(struct flight *flight, struct queue_claim *claim,
     flight->first = claim->first;
     flight->call_us = -1;
     flight->suspect = claim->suspect;
-    flight->error = claim->error;
+    flight->result.error = claim->error;
     flight->asked_ms = origin->asked_ms;
     flight->probe = origin->probe;
     flight->probe_until_ms = clock_mono_ms() + BREAKER_PROBE_MS;
@@ -356,8 +356,8 @@ cut_call(struct flight *flight)
     flight->call_us = (clock_wall_ms() - flight->sent_ms) * 1000;
     flight_end_quota(flight, GOVERNOR_UNKNOWN, NULL);
     gauges_cut(flight->worker, flight->result.model);
-    flight->error.calls++;
-    flight->error.unknown_calls++;
+    flight->result.error.calls++;
+    flight->result.error.unknown_calls++;
     flight->result.unknown_calls++;
     flight_release_probe(flight);
 }

@@ -50,7 +50,6 @@ struct flight {
     int64_t sent_ms; /* wall: the call */
     int64_t call_us; /* how long the last one took; -1: none has ended */
     int64_t deadline_ms; /* monotonic: the job's, which Redis's clock decides */
-    struct job_error error; /* what went wrong last */
     struct body_reader *reader;
     struct buffer stored; /* the request as it is stored (inline ones) */
     struct buffer part; /* the one that is being unpacked */
@@ -58,7 +57,8 @@ struct flight {
     struct buffer body; /* the client's bytes, then what is sent */
     struct buffer answer;
     struct claude_call *call; /* NULL unless CALLING */
-    struct job_result result; /* also holds id, generation and meta */
+    /* Also holds id, generation, meta, and what went wrong last. */
+    struct job_result result;
 };
 
 /* What a claim is made of beside the job itself. */
@@ -123,7 +123,7 @@ void flight_acknowledge(struct flight *flight);
 struct queue_owner flight_owner(const struct flight *flight);
 /* Asked for, or verified, so short ago that nobody can have taken it over. */
 bool flight_is_fresh(const struct flight *flight);
-/* Fills flight->error. */
+/* Fills flight->result.error. */
 void flight_set_error(
     struct flight *flight, const char *class_name, const char *message);
 

@@ -190,14 +190,14 @@ judge_refusal(struct flight *flight, struct outcome *outcome)
     const struct outcome_class *info = outcome->info;
     const char *id = flight->result.id;
     int64_t now_ms = clock_wall_ms();
-    bool again = strcmp(flight->error.class_name, info->name) == 0;
+    bool again = strcmp(flight->result.error.class_name, info->name) == 0;
 
     if (outcome->verdict == OUTCOME_SUCCEEDED &&
         flight->sent_ms > pool->good_ms)
         pool->good_ms = flight->sent_ms;
     if (!info->may_be_own || outcome->verdict != OUTCOME_PAUSE_POOL)
         return;
-    if (again && pool->good_ms > flight->error.at_ms) {
+    if (again && pool->good_ms > flight->result.error.at_ms) {
         outcome->verdict = OUTCOME_FAIL;
         outcome->counts_as_attempt = true;
         outcome->hold_until_ms = 0;
@@ -314,7 +314,7 @@ update_holds(struct flight *flight, const struct outcome *outcome)
 static void
 fill_error(struct flight *flight, const struct claude_reply *reply)
 {
-    struct job_error *error = &flight->error;
+    struct job_error *error = &flight->result.error;
     const struct outcome_class *info = reply->outcome.info;
     const char *message = reply->error.message;
 
@@ -381,7 +381,7 @@ delay(struct flight *flight, const struct outcome *outcome)
         !breaker_affords_retry(&flight->bucket->breaker))
         least_ms =
             now_ms + retry_patient_ms(flight->worker->retry, random_bits());
-    next_ms = retry_next_ms(flight->worker->retry, flight->error.calls,
+    next_ms = retry_next_ms(flight->worker->retry, flight->result.error.calls,
         random_bits(), now_ms, told_ms > least_ms ? told_ms : least_ms);
     if (flight->result.attempts >= meta->max_attempts) {
         flight_end(flight, JOB_FAILED);
@@ -432,7 +432,7 @@ log_call(const struct flight *flight, const struct claude_reply *reply)
         LOG_FIELDS(LOG_TEXT("job", flight->result.id),
             LOG_TEXT("tenant", flight->result.meta.tenant),
             LOG_TEXT("model", flight->result.model),
-            LOG_INT("call", flight->error.calls),
+            LOG_INT("call", flight->result.error.calls),
             LOG_INT("status", reply->status),
             LOG_TEXT("class", outcome->info->name),
             LOG_TEXT("error_type",
@@ -500,7 +500,7 @@ on_reply(void *arg, struct claude_reply *reply)
     crash_point("call.answered");
     flight->call = NULL;
     flight->call_us = reply->duration_us;
-    flight->error.calls++;
+    flight->result.error.calls++;
     judge_refusal(flight, &reply->outcome);
     settle_quota(flight, reply);
     log_call(flight, reply);
@@ -514,7 +514,7 @@ on_reply(void *arg, struct claude_reply *reply)
     if (outcome->verdict != OUTCOME_SUCCEEDED && reply->sent &&
         outcome->info->may_be_billed) {
         flight->result.unknown_calls++;
-        flight->error.unknown_calls++;
+        flight->result.error.unknown_calls++;
     }
     follow_verdict(flight, reply);
 }

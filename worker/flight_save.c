@@ -138,7 +138,6 @@ flight_end(struct flight *flight, enum job_state state)
     result->finished_ms = clock_wall_ms();
     /* What our own validation refused would be refused again. */
     result->dead = state == JOB_FAILED && flight->kind != QUEUE_CLAIM_REFUSED;
-    result->error = flight->error;
     if (result->model[0] == '\0')
         memcpy(result->model, result->meta.model, sizeof(result->model));
     buffer_clear(&flight->body);
@@ -276,6 +275,9 @@ flight_save(struct flight *flight)
 {
     if (flight->state != FLIGHT_SAVING)
         flight_move(flight, FLIGHT_SAVING);
+    /* What went wrong before the answer came is not its result. */
+    if (flight->result.state == JOB_SUCCEEDED)
+        memset(&flight->result.error, 0, sizeof(flight->result.error));
 #if LONGHAUL_BUG == 1
     const struct queue_owner owner = flight_owner(flight);
     flight->pending = true;
@@ -355,7 +357,8 @@ send_script(struct flight *flight)
             queue, &owner, &flight->result, on_acknowledged, flight);
     case FLIGHT_DELAYING:
         return queue_retry(queue, &owner, flight->retry_delay_ms,
-            flight->result.attempts, &flight->error, on_acknowledged, flight);
+            flight->result.attempts, &flight->result.error, on_acknowledged,
+            flight);
     case FLIGHT_RELEASING:
         return queue_release(queue, &owner, on_acknowledged, flight);
     case FLIGHT_CLAIMED:

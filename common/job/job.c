@@ -77,6 +77,7 @@ job_meta_clear(struct job_meta *meta)
     memory_free(meta->idempotency_key);
     memory_free(meta->recipe);
     memory_free(meta->custom_id);
+    memory_free(meta->tags);
     memset(meta, 0, sizeof(*meta));
 }
 
@@ -94,6 +95,20 @@ job_meta_copy(struct job_meta *to, const struct job_meta *from)
     to->idempotency_key = dup_or_null(from->idempotency_key);
     to->recipe = dup_or_null(from->recipe);
     to->custom_id = dup_or_null(from->custom_id);
+    to->tags = NULL;
+    to->tag_count = 0;
+    for (unsigned i = 0; i < from->tag_count; i++)
+        job_meta_add_tag(to, slice_of(from->tags[i]));
+}
+
+void
+job_meta_add_tag(struct job_meta *meta, struct slice tag)
+{
+    if (meta->tag_count == JOB_TAGS_MAX)
+        return;
+    meta->tags = memory_resize(
+        meta->tags, (meta->tag_count + 1) * sizeof(meta->tags[0]));
+    (void)text_copy(meta->tags[meta->tag_count++], sizeof(meta->tags[0]), tag);
 }
 
 static bool

@@ -69,7 +69,7 @@ struct job_meta {
     char *idempotency_key; /* or NULL; owned */
     char *recipe; /* see request.h; owned */
     unsigned tag_count;
-    char tags[JOB_TAGS_MAX][JOB_TAG_MAX + 1];
+    char (*tags)[JOB_TAG_MAX + 1]; /* so many; owned */
     unsigned fallback_count;
     char fallbacks[JOB_FALLBACKS_MAX][JOB_MODEL_MAX + 1];
     /* The bucket of each, "" if there are none; none twice, and not the
@@ -91,6 +91,8 @@ void job_meta_copy(struct job_meta *to, const struct job_meta *from);
 void job_meta_encode(const struct job_meta *meta, struct buffer *out);
 /* Defensive: what Redis holds is not trusted. meta is cleared on -1. */
 int job_meta_decode(struct slice json, struct job_meta *meta) MUST_CHECK;
+/* At most JOB_TAGS_MAX are kept, each of at most JOB_TAG_MAX bytes. */
+void job_meta_add_tag(struct job_meta *meta, struct slice tag);
 /* fallbacks and fallback_chain: `model` is asked after those before it. No
  * effect when there is no room, or a model of the bucket is there already. */
 void job_meta_add_fallback(
@@ -151,7 +153,7 @@ struct job_result {
     char stop_reason[40];
     struct job_usage usage;
     int64_t cost_usd_nanos; /* 1e-9 USD; -1: no price known */
-    struct job_error error;
+    struct job_error error; /* none when it succeeded */
     struct job_meta meta; /* of the request */
 };
 void job_result_clear(struct job_result *result);

@@ -46,8 +46,6 @@ static void
 put_list(struct buffer *out, const char *key, const char *texts,
     size_t text_size, unsigned count)
 {
-    if (count == 0)
-        return;
     buffer_printf(out, "\"%s\":[", key);
     for (unsigned i = 0; i < count; i++) {
         if (i > 0)
@@ -68,31 +66,62 @@ job_meta_encode(const struct job_meta *meta, struct buffer *out)
     buffer_append_text(out, "\",");
     if (meta->codec == JOB_CODEC_ZSTD)
         buffer_append_text(out, "\"z\":1,");
-    put_list(out, "tg", meta->tags[0], sizeof(meta->tags[0]), meta->tag_count);
-    put_list(out, "fb", meta->fallbacks[0], sizeof(meta->fallbacks[0]),
-        meta->fallback_count);
+    if (meta->tag_count > 0)
+        put_list(
+            out, "tg", meta->tags[0], sizeof(meta->tags[0]), meta->tag_count);
+    if (meta->fallback_count > 0)
+        put_list(out, "fb", meta->fallbacks[0], sizeof(meta->fallbacks[0]),
+            meta->fallback_count);
     job_json_end(out);
 }
 
-/* Few jobs have one. */
-static int
-get_list(struct slice value, char *texts, size_t text_size, unsigned max,
-    unsigned *count)
+/* Of at most `max` texts that fit into `size`, or NULL. Few jobs have one. */
+static json_t *
+get_list(struct slice value, size_t max, size_t size)
 {
     json_t *list = json_loadb(value.data, value.len, 0, NULL);
-    int status = json_is_array(list) && json_array_size(list) <= max ? 0 : -1;
-    for (size_t i = 0; status == 0 && i < json_array_size(list); i++) {
+    bool good = json_is_array(list) && json_array_size(list) <= max;
+
+    for (size_t i = 0; good && i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
-        if (!json_is_string(item) || json_string_length(item) >= text_size)
-            status = -1;
-        else
-            memcpy(texts + i * text_size, json_string_value(item),
-                json_string_length(item) + 1);
+        good = json_is_string(item) && json_string_length(item) < size;
     }
-    if (status == 0)
-        *count = (unsigned)json_array_size(list);
+    if (good)
+        return list;
     json_decref(list);
-    return status;
+    return NULL;
+}
+
+static struct slice
+list_item(const json_t *list, size_t index)
+{
+    return slice_of(json_string_value(json_array_get(list, index)));
+}
+
+static int
+get_tags(struct slice value, struct job_meta *meta)
+{
+    json_t *list = get_list(value, JOB_TAGS_MAX, sizeof(meta->tags[0]));
+
+    meta->tag_count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        job_meta_add_tag(meta, list_item(list, i));
+    json_decref(list);
+    return list != NULL ? 0 : -1;
+}
+
+static int
+get_fallbacks(struct slice value, struct job_meta *meta)
+{
+    json_t *list =
+        get_list(value, JOB_FALLBACKS_MAX, sizeof(meta->fallbacks[0]));
+
+    meta->fallback_count = (unsigned)json_array_size(list);
+    for (size_t i = 0; i < meta->fallback_count; i++)
+        (void)text_copy(
+            meta->fallbacks[i], sizeof(meta->fallbacks[i]), list_item(list, i));
+    json_decref(list);
+    return list != NULL ? 0 : -1;
 }
 
 static bool
@@ -122,11 +151,9 @@ on_other(void *arg, struct slice key, struct slice value)
         meta->codec =
             slice_equal_text(value, "1") ? JOB_CODEC_ZSTD : JOB_CODEC_RAW;
     if (slice_equal_text(key, "tg"))
-        return get_list(value, meta->tags[0], sizeof(meta->tags[0]),
-            JOB_TAGS_MAX, &meta->tag_count);
+        return get_tags(value, meta);
     if (slice_equal_text(key, "fb"))
-        return get_list(value, meta->fallbacks[0], sizeof(meta->fallbacks[0]),
-            JOB_FALLBACKS_MAX, &meta->fallback_count);
+        return get_fallbacks(value, meta);
     return 0;
 }
 

@@ -61,8 +61,8 @@ make_result(struct job_result *result, unsigned number)
         memcpy(result->error.class_name, "bad_request", 12);
         memcpy(result->error.type, "invalid_request_error", 22);
     }
-    result->meta.tag_count = number % 1000 == 0;
-    memcpy(result->meta.tags[0], "rare", 5);
+    if (number % 1000 == 0)
+        job_meta_add_tag(&result->meta, slice_of("rare"));
 }
 
 /* ---- the store ---- */
@@ -95,6 +95,7 @@ commit_rows(struct store *store, unsigned rows)
         latency_us[i] = clock_mono_us();
         store_commit(store, &result, slice_make(answer, answer_bytes),
             SLICE_NULL, on_committed, &latency_us[i]);
+        job_result_clear(&result);
     }
     while (committed < rows)
         event_base_loop(base, EVLOOP_ONCE);
@@ -124,6 +125,7 @@ insert(sqlite3_stmt *stmt, unsigned number)
         fail("an insert failed");
     sqlite3_reset(stmt);
     buffer_clear(&meta);
+    job_result_clear(&result);
 }
 
 static double
@@ -194,6 +196,7 @@ time_list(struct store *store, const char *name,
         while (!listed)
             event_base_loop(base, EVLOOP_ONCE);
         took_us[i] = clock_mono_us() - start_us;
+        job_result_clear(&from);
         all_us += took_us[i];
     }
     qsort(took_us, PAGES, sizeof(took_us[0]), by_value);

@@ -86,6 +86,8 @@ describe('what answers come to', () => {
         assert.equal(job.error.class, cause);
         assert.equal(job.dead_letter, true);
         assert.equal((await stack.result(id)).status, 409);
+      } else {
+        assert.equal(job.error, null, 'what went wrong before is no result');
       }
     });
   }

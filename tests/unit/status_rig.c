@@ -186,10 +186,8 @@ rig_submit(struct rig *rig, const struct rig_job *job, char id[ID_SIZE])
     text_copy(meta.tenant, sizeof(meta.tenant),
         slice_of(text_or(job->tenant, "default")));
     strcpy(meta.bucket, "other");
-    if (job->tag != NULL) {
-        meta.tag_count = 1;
-        text_copy(meta.tags[0], sizeof(meta.tags[0]), slice_of(job->tag));
-    }
+    if (job->tag != NULL)
+        job_meta_add_tag(&meta, slice_of(job->tag));
     if (job->idempotency_key != NULL)
         meta.idempotency_key = memory_dup(job->idempotency_key);
     meta.created_ms = job->created_ms != 0 ? job->created_ms : clock_wall_ms();

@@ -100,12 +100,6 @@ take(enum store_status status)
     store_reply.status = status;
 }
 
-static char *
-dup_or_null(const char *text)
-{
-    return text != NULL ? memory_dup(text) : NULL;
-}
-
 static void
 take_rows(const struct job_result *rows, size_t count)
 {
@@ -113,10 +107,7 @@ take_rows(const struct job_result *rows, size_t count)
         count <= sizeof(store_reply.rows) / sizeof(store_reply.rows[0]));
     for (size_t i = 0; rows != NULL && i < count; i++) {
         store_reply.rows[i] = rows[i];
-        store_reply.rows[i].meta.beta = dup_or_null(rows[i].meta.beta);
-        store_reply.rows[i].meta.recipe = dup_or_null(rows[i].meta.recipe);
-        store_reply.rows[i].meta.idempotency_key =
-            dup_or_null(rows[i].meta.idempotency_key);
+        job_meta_copy(&store_reply.rows[i].meta, &rows[i].meta);
         store_reply.count++;
     }
 }

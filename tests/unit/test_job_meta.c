@@ -24,15 +24,14 @@ full_meta(void)
         .body_bytes = 31 << 20,
         .stored_bytes = 9 << 20,
         .parts = 18,
-        .tag_count = 2,
         .fallback_count = 1,
         .sha256 = SHA};
     strcpy(meta.model, "claude-opus-5-5");
     strcpy(meta.bucket, "opus-5-5");
     strcpy(meta.tenant, "acme");
     strcpy(meta.api_version, "2023-06-01");
-    strcpy(meta.tags[0], "quote \" and \\");
-    strcpy(meta.tags[1], "n\xe1\xbb\x81n");
+    job_meta_add_tag(&meta, slice_of("quote \" and \\"));
+    job_meta_add_tag(&meta, slice_of("n\xe1\xbb\x81n"));
     strcpy(meta.fallbacks[0], "claude-haiku-5-5");
     strcpy(meta.fallback_chain, "haiku-5-5");
     meta.beta = memory_dup("a-2026,b-2026");

@@ -11,6 +11,7 @@
 
 #define ID "job_0199f6a2-5c1e-7abc-9def-0123456789ab"
 
+static char tags[][JOB_TAG_MAX + 1] = {"a\"b"};
 static struct job_meta meta = {.model = "claude-opus-5-5",
     .bucket = "opus-5-5",
     .tenant = "acme",
@@ -19,7 +20,7 @@ static struct job_meta meta = {.model = "claude-opus-5-5",
     .expires_ms = 1795791600123,
     .max_attempts = 8,
     .tag_count = 1,
-    .tags = {"a\"b"}};
+    .tags = tags};
 
 static struct job_view
 view_of(enum job_state state, int64_t ahead)

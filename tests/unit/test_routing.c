@@ -23,9 +23,8 @@ job(const char *model, const char *bucket, enum job_lane lane, const char *tag)
     (void)text_copy(meta.model, sizeof(meta.model), slice_of(model));
     (void)text_copy(meta.bucket, sizeof(meta.bucket), slice_of(bucket));
     meta.lane = lane;
-    meta.tag_count = tag != NULL;
     if (tag != NULL)
-        (void)text_copy(meta.tags[0], sizeof(meta.tags[0]), slice_of(tag));
+        job_meta_add_tag(&meta, slice_of(tag));
     return meta;
 }
 
@@ -51,7 +50,7 @@ everything_that_is_set_must_fit(void **state)
         {{.to = T("h"), .from = T(SONNET), .lanes = T("bulk")}, false},
         {{.to = T(SONNET)}, false}, /* it goes there anyway */
     };
-    const struct job_meta meta =
+    struct job_meta meta =
         job(SONNET, "sonnet-5-5", JOB_LANE_STANDARD, "nightly");
 
     (void)state;
@@ -63,6 +62,7 @@ everything_that_is_set_must_fit(void **state)
         if ((to != NULL) != cases[i].fits)
             fail_msg("case %zu", i);
     }
+    job_meta_clear(&meta);
 }
 
 static void
@@ -82,6 +82,7 @@ the_first_route_that_fits_decides(void **state)
     assert_string_equal(routing_model(&config, &meta, 1), "r");
     config.route_count = 0;
     assert_null(routing_model(&config, &meta, 1));
+    job_meta_clear(&meta);
 }
 
 int

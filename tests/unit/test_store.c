@@ -37,8 +37,7 @@ a_row_comes_back_with_all_its_members(void **state)
     struct job_result row;
     store_fixture_result(&row, 1, JOB_FAILED);
     row.simulated = true;
-    row.meta.tag_count = 1;
-    strcpy(row.meta.tags[0], "nightly");
+    job_meta_add_tag(&row.meta, slice_of("nightly"));
     row.meta.beta = memory_dup("beta-1");
     row.meta.recipe = memory_dup("c1-2");
     assert_int_equal(commit(&row, "", "the request"), STORE_OK);

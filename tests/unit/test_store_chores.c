@@ -76,8 +76,7 @@ static void
 tagged(struct job_result *row, unsigned number, enum job_state state)
 {
     store_fixture_result(row, number, state);
-    row->meta.tag_count = 1;
-    strcpy(row->meta.tags[0], "secret tag");
+    job_meta_add_tag(&row->meta, slice_of("secret tag"));
 }
 
 static void
@@ -163,6 +162,7 @@ a_discarded_dead_letter_stays_as_a_failed_row(void **state)
     struct job_result row;
     tagged(&row, 1, JOB_FAILED);
     commit(&row, "", "request");
+    job_meta_clear(&row.meta);
     assert_int_equal(discard(row.id, 1), STORE_ABSENT);
     assert_int_equal(discard(row.id, 0), STORE_OK);
     assert_int_equal(discard(row.id, 0), STORE_OK);
@@ -203,6 +203,7 @@ the_sweep_takes_what_is_old_in_steps(void **state)
         row.finished_ms = 1000000 + i * 1000;
         base_ms = 1000000;
         commit(&row, "{}", row.dead ? "request" : "");
+        job_meta_clear(&row.meta);
     }
     sweep(base_ms, base_ms, 100, 0, false);
     sweep(base_ms + 8000, 0, 3, 3, true); /* 0, 2, 4 */
@@ -229,6 +230,7 @@ sweeping_history_keeps_the_tag_of_the_newest_generation(void **state)
     row.generation = 1;
     row.finished_ms = 2000;
     commit(&row, "", "request");
+    job_meta_clear(&row.meta);
     sweep(1500, 1500, 10, 1, false);
     assert_int_equal(
         store_fixture_list(&fixture, fixture.store, &by_tag, NULL, 9),

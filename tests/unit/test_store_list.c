@@ -36,6 +36,7 @@ make_job(unsigned i, struct job_result *job)
         JOB_SUCCEEDED, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELED, JOB_EXPIRED};
     static const char *const models[] = {
         "claude-opus-5-5", "claude-haiku-5-5", "mock-ok"};
+    static const char *const tags[] = {"tag0", "tag1", "tag2", "tag3"};
     store_fixture_result(job, i * 7, states[i % 5]);
     snprintf(job->meta.tenant, sizeof(job->meta.tenant), "t%u", i % 4);
     job->meta.lane = (enum job_lane)(i % 3);
@@ -44,10 +45,8 @@ make_job(unsigned i, struct job_result *job)
         strcpy(job->error.type, ""); /* then the class stands in */
     if (i % 5 == 1)
         strcpy(job->meta.batch, BATCH);
-    job->meta.tag_count = i % 3;
-    for (unsigned t = 0; t < job->meta.tag_count; t++)
-        snprintf(job->meta.tags[t], sizeof(job->meta.tags[t]), "tag%u",
-            (i / 3 + t) % 4);
+    for (unsigned t = 0; t < i % 3; t++)
+        job_meta_add_tag(&job->meta, slice_of(tags[(i / 3 + t) % 4]));
 }
 
 static int
