@@ -10,6 +10,7 @@
 /* A stream that says nothing for so long is dead: Claude sends pings. */
 #define STREAM_IDLE_MS 120000
 #define HEADERS_MAX 8
+#define HEADERS_USUAL_BYTES 512
 /* An error body is read for its type and message only. */
 #define ERROR_BODY_MAX (256 * 1024)
 
@@ -212,46 +213,51 @@ on_done(void *arg, const struct http_call_result *result)
 
 /* --- the request ----------------------------------------------------- */
 
+/* All lines in one piece of memory, which is wiped afterwards: one of them
+ * is the key. */
 struct header_lines {
-    struct buffer text[HEADERS_MAX];
-    const char *lines[HEADERS_MAX + 1];
+    struct buffer text;
+    size_t begins[HEADERS_MAX];
     size_t count;
+    const char *lines[HEADERS_MAX + 1];
 };
 
 static void
-header_add(struct header_lines *headers, const char *name, const char *value)
+header_add(struct header_lines *headers, const char *name, const char *prefix,
+    const char *value)
 {
-    struct buffer *text = &headers->text[headers->count];
-
     if (value == NULL || value[0] == '\0')
         return;
-    buffer_append_text(text, name);
-    buffer_append(text, ": ", 2);
-    buffer_append_text(text, value);
-    headers->lines[headers->count++] = text->data;
+    headers->begins[headers->count++] = headers->text.len;
+    buffer_append_text(&headers->text, name);
+    buffer_append(&headers->text, ": ", 2);
+    buffer_append_text(&headers->text, prefix);
+    buffer_append(&headers->text, value, strlen(value) + 1);
 }
 
 static void
-header_add_bearer(struct header_lines *headers, const char *key)
+headers_fill(struct header_lines *headers, const struct claude_request *request)
 {
-    struct buffer value = {NULL, 0, 0};
-
-    if (key == NULL)
-        return;
-    buffer_append_text(&value, "Bearer ");
-    buffer_append_text(&value, key);
-    header_add(headers, "authorization", value.data);
-    explicit_bzero(value.data, value.len);
-    buffer_clear(&value);
+    buffer_reserve(&headers->text, HEADERS_USUAL_BYTES);
+    if (request->bearer)
+        header_add(headers, "authorization", "Bearer ", request->api_key);
+    else
+        header_add(headers, "x-api-key", "", request->api_key);
+    header_add(headers, "anthropic-version", "", request->version);
+    header_add(headers, "anthropic-beta", "", request->beta);
+    header_add(headers, "content-type", "", "application/json");
+    header_add(headers, "accept", "", "application/json");
+    if (request->job_header != NULL)
+        header_add(headers, request->job_header, "", request->job_id);
+    for (size_t i = 0; i < headers->count; i++)
+        headers->lines[i] = headers->text.data + headers->begins[i];
 }
 
 static void
 headers_clear(struct header_lines *headers)
 {
-    for (size_t i = 0; i < headers->count; i++) {
-        explicit_bzero(headers->text[i].data, headers->text[i].len);
-        buffer_clear(&headers->text[i]);
-    }
+    explicit_bzero(headers->text.data, headers->text.len);
+    buffer_clear(&headers->text);
 }
 
 struct claude_call *
@@ -280,16 +286,7 @@ claude_call_start(struct http_client *client,
     call->on_reply = on_reply;
     call->reply.limits = governor_no_headers();
     call->arg = arg;
-    if (request->bearer)
-        header_add_bearer(&headers, request->api_key);
-    else
-        header_add(&headers, "x-api-key", request->api_key);
-    header_add(&headers, "anthropic-version", request->version);
-    header_add(&headers, "anthropic-beta", request->beta);
-    header_add(&headers, "content-type", "application/json");
-    header_add(&headers, "accept", "application/json");
-    if (request->job_header != NULL)
-        header_add(&headers, request->job_header, request->job_id);
+    headers_fill(&headers, request);
     call->http = http_call_start(client, &spec);
     headers_clear(&headers);
     return call;

@@ -19,6 +19,7 @@
  * opens one connection per call once all are full. */
 #define H2_STREAMS_PER_CONNECTION 100
 #define CONNECTION_LIFETIME_S 600L
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One multi handle and its place on the loop. */
 struct shard {
@@ -36,7 +37,7 @@ struct http_call {
     LIST_ENTRY(http_call) link;
     struct shard *shard;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* one piece, see header_list() */
     struct buffer body;
     struct http_call_spec spec; /* headers and body are not used from here */
     uint64_t answer_bytes;
@@ -74,7 +75,7 @@ call_free(struct http_call *call)
         client->idle[client->idle_count++] = call->easy;
     else
         curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
+    memory_free(call->headers);
     buffer_clear(&call->body);
     memory_free(call);
 }
@@ -436,20 +437,34 @@ easy_prepare(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)idle_s);
 }
 
+/* The list and the caller's lines in one piece of memory. libcurl's own list
+ * asks for two pieces a line and walks to the end for each. */
 static struct curl_slist *
 header_list(const struct http_client *client, const char *const *headers)
 {
-    /* No 100-continue dance, whatever the size of the body. */
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    /* No 100-continue dance, whatever the size of the body. And libcurl
+     * would print what CURLOPT_USERAGENT says twice for every call. */
+    static char no_expect[] = "Expect:";
+    char *const always[] = {no_expect, client->user_agent.data};
+    size_t count = 0, bytes = 0;
+    struct curl_slist *list;
+    char *text;
 
-    assert(list != NULL);
-    /* CURLOPT_USERAGENT would be printed twice for every call. */
-    list = curl_slist_append(list, client->user_agent.data);
-    assert(list != NULL);
-    for (; *headers != NULL; headers++) {
-        assert(strpbrk(*headers, "\r\n") == NULL);
-        list = curl_slist_append(list, *headers);
-        assert(list != NULL);
+    for (; headers[count] != NULL; count++) {
+        assert(strpbrk(headers[count], "\r\n") == NULL);
+        bytes += strlen(headers[count]) + 1;
+    }
+    count += COUNT(always);
+    list = memory_alloc(count * sizeof(*list) + bytes);
+    text = (char *)(list + count);
+    for (size_t i = 0; i < count; i++) {
+        list[i].next = i + 1 < count ? &list[i + 1] : NULL;
+        if (i < COUNT(always)) {
+            list[i].data = always[i];
+            continue;
+        }
+        list[i].data = text;
+        text = stpcpy(text, headers[i - COUNT(always)]) + 1;
     }
     return list;
 }
