@@ -121,7 +121,7 @@ flight_free(struct flight *flight)
         claude_call_cancel(flight->call);
     if (flight->timer != NULL)
         event_free(flight->timer);
-    body_reader_free(flight->reader);
+    flight_end_reading(flight);
     buffer_clear(&flight->stored);
     buffer_clear(&flight->part);
     buffer_clear(&flight->body);

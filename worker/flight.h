@@ -15,7 +15,7 @@
 
 struct answer_usage;
 struct claude_call;
-struct body_reader;
+struct flight_reading;
 
 struct flight {
     TAILQ_ENTRY(flight) link;
@@ -50,11 +50,11 @@ struct flight {
     int64_t sent_ms; /* wall: the call */
     int64_t call_us; /* how long the last one took; -1: none has ended */
     int64_t deadline_ms; /* monotonic: the job's, which Redis's clock decides */
-    struct body_reader *reader;
+    struct flight_reading *reading; /* NULL unless it is */
     struct buffer stored; /* the request as it is stored (inline ones) */
     struct buffer part; /* the one that is being unpacked */
     struct slice rest; /* what is left of it, or of stored */
-    struct buffer body; /* the client's bytes, then what is sent */
+    struct buffer body; /* what is sent: the client's bytes, edited */
     struct buffer answer;
     struct claude_call *call; /* NULL unless CALLING */
     /* Also holds id, generation, meta, and what went wrong last. */
@@ -108,10 +108,14 @@ void flight_verify(struct flight *flight);
  * not save, then saves it. */
 void flight_read(struct flight *flight);
 void flight_read_parked(struct flight *flight);
+void flight_end_reading(struct flight *flight);
 /* Its request is not needed any more, or will not be read. */
 void flight_leave_room(struct flight *flight);
 /* What is stored cannot be used: fails the job. */
 void flight_corrupt(struct flight *flight);
+/* The model that is asked for instead of the request's own, or NULL. */
+const char *flight_model(const struct flight *flight);
+bool flight_streams(const struct flight *flight);
 /* The request is read: call Claude. */
 void flight_call(struct flight *flight);
 /* Ended without an answer of Claude's: canceled, expired, failed. */

@@ -7,8 +7,7 @@
 #include "common/base/crash.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
-#include "common/base/memory.h"
-#include "common/job/request.h"
+#include "common/job/options.h"
 #include "common/service/config.h"
 #include "common/service/models.h"
 #include "common/service/service.h"
@@ -75,24 +74,23 @@ flight_release_probe(const struct flight *flight)
 
 /* --- sending --------------------------------------------------------- */
 
-/* The client's bytes with the recipe's edits, into flight->body. */
-static int
-build_body(struct flight *flight, const char *model, bool stream)
+const char *
+flight_model(const struct flight *flight)
 {
     const struct job_meta *meta = &flight->result.meta;
-    struct request_recipe recipe;
-    struct buffer sent = {NULL, 0, 0};
 
-    if (meta->recipe == NULL ||
-        request_recipe_decode(slice_of(meta->recipe), &recipe) != 0 ||
-        request_apply_all(
-            &recipe, buffer_slice(&flight->body), model, stream, &sent) != 0) {
-        buffer_clear(&sent);
-        return -1;
-    }
-    buffer_clear(&flight->body);
-    flight->body = sent;
-    return 0;
+    if (flight->fallback > 0 && flight->fallback <= meta->fallback_count)
+        return meta->fallbacks[flight->fallback - 1];
+    return meta->model_requested[0] != '\0' ? meta->model : NULL;
+}
+
+bool
+flight_streams(const struct flight *flight)
+{
+    uint64_t tokens = flight->result.meta.max_tokens;
+
+    return tokens > 0 &&
+        tokens >= flight->worker->service->config->stream_above_tokens;
 }
 
 static void on_begun(void *arg);
@@ -112,7 +110,7 @@ version_of(const struct flight *flight)
 }
 
 static void
-send_request(struct flight *flight, bool stream, int64_t timeout_ms)
+send_request(struct flight *flight, int64_t timeout_ms)
 {
     const struct job_meta *meta = &flight->result.meta;
     const struct config *config = flight->worker->service->config;
@@ -126,7 +124,7 @@ send_request(struct flight *flight, bool stream, int64_t timeout_ms)
         .job_header = config->job_header,
         .job_id = flight->result.id,
         .body = &flight->body,
-        .stream = stream,
+        .stream = flight_streams(flight),
         .timeout_ms = timeout_ms,
         .max_answer_bytes = config->max_answer_bytes,
         .on_begun = flight->probe ? on_begun : NULL,
@@ -140,17 +138,9 @@ send_request(struct flight *flight, bool stream, int64_t timeout_ms)
 void
 flight_call(struct flight *flight)
 {
-    struct worker *worker = flight->worker;
     const struct job_meta *meta = &flight->result.meta;
     int64_t left_ms = flight->deadline_ms - clock_mono_ms();
-    const char *model =
-        flight->fallback > 0 && flight->fallback <= meta->fallback_count
-        ? meta->fallbacks[flight->fallback - 1]
-        : meta->model_requested[0] != '\0' ? meta->model
-                                           : NULL;
-    bool stream =
-        meta->max_tokens >= worker->service->config->stream_above_tokens &&
-        meta->max_tokens > 0;
+    const char *model = flight_model(flight);
 
     if (left_ms <= 0) {
         flight_end(flight, JOB_EXPIRED);
@@ -158,18 +148,12 @@ flight_call(struct flight *flight)
     }
     text_copy(flight->result.model, sizeof(flight->result.model),
         slice_of(model != NULL ? model : meta->model));
-    if (build_body(flight, model, stream) != 0) {
-        flight_set_error(flight, "corrupt_request",
-            "The stored request cannot be read and was not sent.");
-        flight_end(flight, JOB_FAILED);
-        return;
-    }
     flight_keep_probe(flight);
     flight->sent_ms = clock_wall_ms();
     flight_move(flight, FLIGHT_CALLING);
     crash_point_of("call.before", flight->result.id);
-    send_request(flight, stream,
-        left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
+    send_request(
+        flight, left_ms < meta->timeout_ms ? left_ms : meta->timeout_ms);
     crash_point("call.started");
 }
 

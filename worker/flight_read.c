@@ -1,16 +1,26 @@
-/* The request, as it is stored, becomes the bytes that the client sent. */
+/* The request, as it is stored, becomes the bytes that Claude gets. */
 
 #include "worker/flight.h"
 
 #include "common/base/crash.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/job/body.h"
+#include "common/job/request.h"
 #include "common/service/config.h"
 #include "common/service/service.h"
 #include "worker/park.h"
 
 /* Unpacked and hashed in one turn of the loop: some 5 ms. */
 #define STEP_BYTES ((size_t)2 * 1024 * 1024)
+
+/* The edits are made as the client's bytes come out: 31 MB copied afterwards
+ * would keep all others waiting. */
+struct flight_reading {
+    struct body_reader *reader;
+    struct request_recipe recipe;
+    struct request_apply apply;
+};
 
 static void take_stored(struct flight *flight);
 
@@ -78,16 +88,68 @@ flight_leave_room(struct flight *flight)
 
 /* --- reading --------------------------------------------------------- */
 
+static int
+on_raw(void *arg, struct slice run)
+{
+    struct flight_reading *reading = arg;
+
+    return request_apply_feed(&reading->apply, run);
+}
+
+static int
+on_edited(void *arg, struct slice run)
+{
+    struct flight *flight = arg;
+
+    buffer_append_slice(&flight->body, run);
+    return 0;
+}
+
+/* -1 when what Redis holds about it cannot be right. */
+static int
+begin_reading(struct flight *flight)
+{
+    const struct job_meta *meta = &flight->result.meta;
+    const char *model = flight_model(flight);
+    bool stream = flight_streams(flight);
+    struct flight_reading *reading = memory_zalloc(1, sizeof(*reading));
+    struct request_recipe *recipe = &reading->recipe;
+
+    flight->reading = reading;
+    if (meta->recipe == NULL ||
+        request_recipe_decode(slice_of(meta->recipe), recipe) != 0 ||
+        recipe->body_bytes != meta->body_bytes ||
+        (model != NULL && !job_model_is_valid(slice_of(model))))
+        return -1;
+    request_apply_init(
+        &reading->apply, recipe, model, stream, on_edited, flight);
+    reading->reader = body_reader_new(meta, on_raw, reading);
+    buffer_reserve(
+        &flight->body, (size_t)request_apply_length(recipe, model, stream));
+    return 0;
+}
+
+void
+flight_end_reading(struct flight *flight)
+{
+    if (flight->reading == NULL)
+        return;
+    body_reader_free(flight->reading->reader);
+    memory_free(flight->reading);
+    flight->reading = NULL;
+}
+
 /* All stored bytes are in. */
 static void
 request_complete(struct flight *flight)
 {
-    enum body_fault fault = body_reader_finish(flight->reader);
+    struct flight_reading *reading = flight->reading;
+    bool good = body_reader_finish(reading->reader) == BODY_OK &&
+        request_apply_finish(&reading->apply) == 0;
 
-    body_reader_free(flight->reader);
-    flight->reader = NULL;
+    flight_end_reading(flight);
     buffer_clear(&flight->part);
-    if (fault != BODY_OK)
+    if (!good)
         flight_corrupt(flight);
     else if (flight_is_fresh(flight))
         flight_call(flight);
@@ -101,8 +163,8 @@ take_stored(struct flight *flight)
 {
     bool more;
 
-    if (body_reader_step(flight->reader, &flight->rest, STEP_BYTES,
-            &flight->body, &more) != BODY_OK)
+    if (body_reader_step(flight->reading->reader, &flight->rest, STEP_BYTES,
+            &more) != BODY_OK)
         flight_corrupt(flight);
     else if (more)
         flight_soon(flight, on_next_step);
@@ -141,16 +203,18 @@ flight_read(struct flight *flight)
 {
     const struct job_meta *meta = &flight->result.meta;
 
-    if (flight->body.len > 0 && flight->reader == NULL) {
+    if (flight->body.len > 0 && flight->reading == NULL) {
         flight_call(flight); /* read before, verified again */
         return;
     }
-    if (flight->reader == NULL && !take_room(flight)) {
+    if (flight->reading == NULL && !take_room(flight)) {
         flight_try_later(flight, on_read_again);
         return;
     }
-    if (flight->reader == NULL)
-        flight->reader = body_reader_new(meta);
+    if (flight->reading == NULL && begin_reading(flight) != 0) {
+        flight_corrupt(flight);
+        return;
+    }
     if (meta->parts == 0) {
         flight->rest = buffer_slice(&flight->stored);
         take_stored(flight);

@@ -227,6 +227,8 @@ struct body_reader {
     enum job_codec codec;
     uint64_t want_bytes;
     char want_sha256[2 * HASH_BYTES + 1];
+    int (*on_raw)(void *arg, struct slice run);
+    void *arg;
     EVP_MD_CTX *hash;
     ZSTD_DCtx *zstd;
     uint64_t raw_bytes;
@@ -236,9 +238,12 @@ struct body_reader {
 };
 
 struct body_reader *
-body_reader_new(const struct job_meta *meta)
+body_reader_new(const struct job_meta *meta,
+    int (*on_raw)(void *arg, struct slice run), void *arg)
 {
     struct body_reader *reader = memory_zalloc(1, sizeof(*reader));
+    reader->on_raw = on_raw;
+    reader->arg = arg;
     reader->codec = meta->codec;
     reader->want_bytes = meta->body_bytes;
     memcpy(reader->want_sha256, meta->sha256, sizeof(reader->want_sha256));
@@ -264,44 +269,43 @@ body_reader_free(struct body_reader *reader)
 }
 
 static enum body_fault
-take_raw(struct body_reader *reader, struct slice raw, struct buffer *out)
+take_raw(struct body_reader *reader, struct slice raw)
 {
     if (raw.len > reader->want_bytes - reader->raw_bytes)
         return BODY_CORRUPT;
     hash_feed(reader->hash, raw);
     reader->raw_bytes += raw.len;
-    buffer_append_slice(out, raw);
-    return BODY_OK;
+    return reader->on_raw(reader->arg, raw) == 0 ? BODY_OK : BODY_CORRUPT;
 }
 
 static enum body_fault
 step_raw(struct body_reader *reader, struct slice *stored, size_t max_bytes,
-    struct buffer *out, bool *more)
+    bool *more)
 {
     size_t len = stored->len < max_bytes ? stored->len : max_bytes;
     struct slice raw = slice_make(stored->data, len);
 
     *stored = slice_make(stored->data + len, stored->len - len);
     *more = stored->len > 0;
-    return take_raw(reader, raw, out);
+    return take_raw(reader, raw);
 }
 
 static enum body_fault
 step_zstd(struct body_reader *reader, struct slice *stored, size_t max_bytes,
-    struct buffer *out, bool *more)
+    bool *more)
 {
     ZSTD_inBuffer in = {stored->data, stored->len, 0};
-    size_t begin = out->len;
+    uint64_t begin = reader->raw_bytes;
 
     *more = stored->len > 0 || reader->output_left;
-    while (*more && out->len - begin < max_bytes) {
+    while (*more && reader->raw_bytes - begin < max_bytes) {
         char chunk[CHUNK];
         ZSTD_outBuffer room = {chunk, sizeof(chunk), 0};
         if (reader->frame_ended)
             return BODY_CORRUPT;
         size_t left = ZSTD_decompressStream(reader->zstd, &room, &in);
         if (ZSTD_isError(left) ||
-            take_raw(reader, slice_make(chunk, room.pos), out) != BODY_OK)
+            take_raw(reader, slice_make(chunk, room.pos)) != BODY_OK)
             return BODY_CORRUPT;
         reader->frame_ended = left == 0;
         /* A full chunk may have left output inside the decoder. */
@@ -314,24 +318,23 @@ step_zstd(struct body_reader *reader, struct slice *stored, size_t max_bytes,
 
 enum body_fault
 body_reader_step(struct body_reader *reader, struct slice *stored,
-    size_t max_bytes, struct buffer *out, bool *more)
+    size_t max_bytes, bool *more)
 {
     enum body_fault fault = BODY_CORRUPT;
     *more = false;
     if (!reader->broken)
         fault = reader->codec == JOB_CODEC_ZSTD
-            ? step_zstd(reader, stored, max_bytes, out, more)
-            : step_raw(reader, stored, max_bytes, out, more);
+            ? step_zstd(reader, stored, max_bytes, more)
+            : step_raw(reader, stored, max_bytes, more);
     reader->broken = fault != BODY_OK;
     return fault;
 }
 
 enum body_fault
-body_reader_feed(
-    struct body_reader *reader, struct slice stored, struct buffer *out)
+body_reader_feed(struct body_reader *reader, struct slice stored)
 {
     bool more;
-    return body_reader_step(reader, &stored, SIZE_MAX, out, &more);
+    return body_reader_step(reader, &stored, SIZE_MAX, &more);
 }
 
 enum body_fault

@@ -43,19 +43,23 @@ enum body_fault {
     BODY_CORRUPT /* length, checksum or compression do not fit the meta */
 };
 
-/* Reads what meta (codec, body_bytes, sha256) describes; never yields more
- * than meta->body_bytes, which the caller has bounded. */
-struct body_reader *body_reader_new(const struct job_meta *meta) MUST_CHECK;
+/*
+ * Reads what meta (codec, body_bytes, sha256) describes; never yields more
+ * than meta->body_bytes, which the caller has bounded. on_raw gets runs of the
+ * client's bytes, in order, from within feed and step; -1 ends it: they are
+ * not what they should be.
+ */
+struct body_reader *body_reader_new(const struct job_meta *meta,
+    int (*on_raw)(void *arg, struct slice run), void *arg) MUST_CHECK;
 void body_reader_free(struct body_reader *reader);
-/* The next stored bytes; appends raw bytes to out. */
-enum body_fault body_reader_feed(struct body_reader *reader,
-    struct slice stored, struct buffer *out) MUST_CHECK;
+/* The next stored bytes. */
+enum body_fault body_reader_feed(
+    struct body_reader *reader, struct slice stored) MUST_CHECK;
 /* The same in steps, for a loop that must not stand still: a few KB of stored
  * bytes can be 31 MB. Takes from the front of *stored until about max_bytes
- * were appended; *more tells whether to call again with what is left. */
+ * came out; *more tells whether to call again with what is left. */
 enum body_fault body_reader_step(struct body_reader *reader,
-    struct slice *stored, size_t max_bytes, struct buffer *out,
-    bool *more) MUST_CHECK;
+    struct slice *stored, size_t max_bytes, bool *more) MUST_CHECK;
 /* After the last part: everything was there and the hash fits. */
 enum body_fault body_reader_finish(struct body_reader *reader) MUST_CHECK;
 

@@ -101,9 +101,6 @@ int request_apply_finish(struct request_apply *apply) MUST_CHECK;
 /* The number of bytes that the sink will get. */
 uint64_t request_apply_length(
     const struct request_recipe *recipe, const char *model, bool stream);
-/* All of it into a buffer. 0 or -1. */
-int request_apply_all(const struct request_recipe *recipe, struct slice body,
-    const char *model, bool stream, struct buffer *out) MUST_CHECK;
 
 /* ---- the reader ---- */
 

@@ -261,22 +261,3 @@ request_apply_length(
     }
     return length;
 }
-
-static int
-append_run(void *arg, struct slice run)
-{
-    buffer_append_slice(arg, run);
-    return 0;
-}
-
-int
-request_apply_all(const struct request_recipe *recipe, struct slice body,
-    const char *model, bool stream, struct buffer *out)
-{
-    struct request_apply apply;
-
-    request_apply_init(&apply, recipe, model, stream, append_run, out);
-    if (request_apply_feed(&apply, body) != 0)
-        return -1;
-    return request_apply_finish(&apply);
-}

@@ -32,6 +32,13 @@ read_in_parts(struct request_reader *reader, struct slice body, size_t part)
     return request_reader_finish(reader);
 }
 
+static int
+append_run(void *out, struct slice run)
+{
+    buffer_append_slice(out, run);
+    return 0;
+}
+
 static void
 check_upstream(const struct request_recipe *recipe, struct slice body,
     const char *model, bool stream)
@@ -39,9 +46,12 @@ check_upstream(const struct request_recipe *recipe, struct slice body,
     static const char *const names[] = {
         "model", "messages", "max_tokens", "stream", "longhaul", "message"};
     struct json_item items[6];
+    struct request_apply apply;
     struct buffer out = {0};
 
-    MUST(request_apply_all(recipe, body, model, stream, &out) == 0);
+    request_apply_init(&apply, recipe, model, stream, append_run, &out);
+    MUST(request_apply_feed(&apply, body) == 0);
+    MUST(request_apply_finish(&apply) == 0);
     MUST(out.len == request_apply_length(recipe, model, stream));
     MUST(json_object_pick(buffer_slice(&out), names, items, 6) == 0);
     MUST(items[0].kind == JSON_KIND_STRING);

@@ -294,17 +294,29 @@ describe('what is sent', () => {
   test('what was altered at rest is reported and never sent', async () => {
     const worker = stack.workers[0];
     await worker.stop();
-    const id = await stack.submit('mock-ok', { text: 'unaltered words' });
     const client = redisClient(stack.redis.socket);
-    const stored = String(await client.command('HGET', `${P}job:${id}`, 'req'));
-    await client.command('HSET', `${P}job:${id}`, 'req',
-      stored.replace('unaltered', 'AAAAAAAAA'));
+    const altered = async (field, from, to) => {
+      const id = await stack.submit('mock-ok', { text: 'unaltered words' });
+      const stored =
+        String(await client.command('HGET', `${P}job:${id}`, field));
+      assert.match(stored, from);
+      await client.command('HSET', `${P}job:${id}`, field,
+        stored.replace(from, to));
+      return id;
+    };
+    const ids = [await altered('req', /unaltered/, 'AAAAAAAAA'),
+      await altered('req', /unaltered/, 'shorter'),
+      await altered('meta', /"r":"1 \d+/, '"r":"1 10'), // of another body
+      await altered('meta', /"r":"1 /, '"r":"9 '),
+      await altered('meta', /"r":"[^"]*",/, '')];
     client.close();
     await stack.startWorker();
-    const job = await stack.wait(id);
-    assert.equal(job.status, 'failed');
-    assert.equal(job.error.class, 'corrupt_request');
-    assert.equal(stack.claude.ledger().filter((l) => l.job === id).length, 0);
+    for (const [index, id] of ids.entries()) {
+      const job = await stack.wait(id);
+      assert.equal(job.status, 'failed', `${index}`);
+      assert.equal(job.error.class, 'corrupt_request', `${index}`);
+      assert.equal(stack.claude.ledger().filter((l) => l.job === id).length, 0);
+    }
   });
 });
 

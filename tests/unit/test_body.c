@@ -44,15 +44,22 @@ write_all(struct slice raw, size_t cut, size_t part_bytes,
     assert_int_equal(meta->stored_bytes, stored->bytes.len);
 }
 
+static int
+on_raw(void *out, struct slice run)
+{
+    buffer_append_slice(out, run);
+    return 0;
+}
+
 static enum body_fault
 read_all(const struct job_meta *meta, struct slice stored, size_t cut,
     struct buffer *out)
 {
-    struct body_reader *reader = body_reader_new(meta);
+    struct body_reader *reader = body_reader_new(meta, on_raw, out);
     enum body_fault fault = BODY_OK;
     while (stored.len > 0 && fault == BODY_OK) {
         size_t len = stored.len < cut ? stored.len : cut;
-        fault = body_reader_feed(reader, slice_make(stored.data, len), out);
+        fault = body_reader_feed(reader, slice_make(stored.data, len));
         stored = slice_make(stored.data + len, stored.len - len);
     }
     if (fault == BODY_OK)
@@ -210,11 +217,11 @@ reads_in_steps_of_bounded_size(void **state)
             memset(raw.data, 'a', raw.len);
         write_all(buffer_slice(&raw), 4096, 524288, &stored, &meta);
         struct slice rest = buffer_slice(&stored.bytes);
-        struct body_reader *reader = body_reader_new(&meta);
+        struct body_reader *reader = body_reader_new(&meta, on_raw, &out);
         while (more) {
             size_t before = out.len;
             assert_int_equal(
-                body_reader_step(reader, &rest, most, &out, &more), BODY_OK);
+                body_reader_step(reader, &rest, most, &more), BODY_OK);
             assert_true(out.len - before < most + chunk);
             steps++;
         }
@@ -249,6 +256,36 @@ yields_no_more_than_was_promised(void **state)
     buffer_clear(&raw);
 }
 
+static int
+refuse(void *left, struct slice run)
+{
+    (void)run;
+    return --*(int *)left < 0 ? -1 : 0;
+}
+
+static void
+ends_when_its_bytes_are_refused(void **state)
+{
+    struct buffer raw = {0};
+    struct stored stored;
+    struct job_meta meta;
+    (void)state;
+    make_raw(&raw, 1000000, false);
+    for (int left = 0; left < 2; left++) {
+        int calls = left;
+        write_all(buffer_slice(&raw), 1000000, 1000000, &stored, &meta);
+        struct body_reader *reader = body_reader_new(&meta, refuse, &calls);
+        assert_int_equal(body_reader_feed(reader, buffer_slice(&stored.bytes)),
+            BODY_CORRUPT);
+        assert_int_equal(calls, -1);
+        assert_int_equal(body_reader_feed(reader, SLICE_NULL), BODY_CORRUPT);
+        assert_int_equal(body_reader_finish(reader), BODY_CORRUPT);
+        body_reader_free(reader);
+        buffer_clear(&stored.bytes);
+    }
+    buffer_clear(&raw);
+}
+
 int
 main(void)
 {
@@ -260,6 +297,7 @@ main(void)
         cmocka_unit_test(sees_missing_and_additional_bytes),
         cmocka_unit_test(reads_in_steps_of_bounded_size),
         cmocka_unit_test(yields_no_more_than_was_promised),
+        cmocka_unit_test(ends_when_its_bytes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
