@@ -4,7 +4,7 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends build-essential pkg-config libevent-dev \
         libhiredis-dev libcurl4-openssl-dev libjansson-dev libsqlite3-dev \
-        uuid-dev libzstd-dev libinih-dev libssl-dev \
+        uuid-dev libzstd-dev libinih-dev libssl-dev libmimalloc-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -15,7 +15,7 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends ca-certificates libevent-core-2.1-7 \
         libhiredis0.14 libcurl4 libjansson4 libsqlite3-0 libuuid1 libzstd1 \
-        libinih1 libssl3 \
+        libinih1 libssl3 libmimalloc2.0 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 longhaul \
     && useradd --uid 10001 --gid 10001 --no-create-home \

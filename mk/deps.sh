@@ -2,7 +2,7 @@
 # deps.sh GROUP...: makes sure that the packages of the groups are installed.
 # Silent and fast when nothing is missing. One line of the table a package:
 # group, package (Debian and Ubuntu name), how its presence is seen: lib NAME
-# (pkg-config), cmd NAME (a program in PATH) or file PATH.
+# (pkg-config), cmd NAME (a program in PATH) or file PATTERN.
 set -euo pipefail
 
 TABLE='
@@ -18,6 +18,7 @@ build uuid-dev              lib  uuid
 build libzstd-dev           lib  libzstd
 build libinih-dev           lib  inih
 build libssl-dev            lib  libcrypto
+build libmimalloc-dev       file /usr/lib/*/libmimalloc.so
 build redis-server          cmd  redis-server
 test  libcmocka-dev         lib  cmocka
 test  nodejs                cmd  node
@@ -58,7 +59,7 @@ while read -r group package kind name; do
     case $kind in
     lib) [[ $have_all_libraries == 1 ]] || libraries_present "$name" ;;
     cmd) command -v "$name" >/dev/null ;;
-    file) [[ -e $name ]] ;;
+    file) compgen -G "$name" >/dev/null ;;
     esac || missing+=("$package")
 done <<<"$TABLE"
 

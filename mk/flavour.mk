@@ -85,7 +85,7 @@ $(eval $(call flavour,$(ROOT),$(RELEASE_CFLAGS),$(CC)))
 $(eval $(call flavour,$(ASAN),$(ASAN_CFLAGS),$(CC)))
 $(eval $(call flavour,$(FUZZ),$(FUZZ_CFLAGS),clang))
 $(foreach dir,$(PROGRAM_DIRS),$(eval $(call \
-    program,$(ROOT),$(dir),$(RELEASE_LDFLAGS))))
+    program,$(ROOT),$(dir),$(RELEASE_LDFLAGS) $(ALLOCATOR))))
 $(foreach dir,$(PROGRAM_DIRS),$(eval $(call \
     program,$(ASAN),$(dir),$(ASAN_LDFLAGS))))
 $(foreach root,$(ROOT) $(ASAN) $(FUZZ),$(foreach dir,$(PROGRAM_DIRS),$(eval \

@@ -10,6 +10,7 @@
  * comes from outside must be bounded by the caller before it gets here.
  *
  * memory_install_hooks() hands the same allocator to jansson and libcurl.
+ * Below it is malloc(3), which the programs take from mimalloc (Makefile).
  */
 
 #include <stddef.h>
