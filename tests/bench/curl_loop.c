@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include "common/base/clock.h"
@@ -169,6 +170,18 @@ read_body(const char *path)
     return text;
 }
 
+/* Of this process so far, in user and kernel mode. */
+static double
+cpu_us(void)
+{
+    struct rusage used;
+
+    if (getrusage(RUSAGE_SELF, &used) != 0)
+        exit(1);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
+        (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+
 /* The operating system takes back what the handles hold. */
 int
 main(int argc, char **argv)
@@ -177,19 +190,21 @@ main(int argc, char **argv)
         .requests = options_number(argc, argv, "--requests", 20000)};
     char *body = read_body(options_text(argc, argv, "--body", ""));
     int64_t began = 0;
-    double seconds = 0;
+    double seconds = 0, cpu = 0;
 
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     loop.base = event_base_new();
     loop.multi = curl_multi_init();
     loop.timer = evtimer_new(loop.base, on_timer, &loop);
+    cpu = cpu_us();
     began = clock_mono_us();
     run(&loop, options_text(argc, argv, "--url", ""), body,
         options_number(argc, argv, "--connections", 256));
     seconds = (double)(clock_mono_us() - began) / 1e6;
+    cpu = cpu_us() - cpu;
     printf("{\"requests\":%llu,\"failed\":%llu,\"seconds\":%.6f,"
-           "\"rate\":%.1f}\n",
+           "\"rate\":%.1f,\"cpu_us\":%.1f}\n",
         (unsigned long long)loop.ended, (unsigned long long)loop.failed,
-        seconds, (double)loop.ended / seconds);
+        seconds, (double)loop.ended / seconds, cpu / (double)loop.ended);
     return 0;
 }

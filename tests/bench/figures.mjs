@@ -88,6 +88,7 @@ export async function pipeline() {
     await drained(all);
     const seconds = (performance.now() - began) / 1000;
     return { rate: jobs / seconds, reference: reference.rate,
+      loopUs: reference.cpu_us,
       cpuUs: (cpuOf(all.ours()) - cpu) * 1000 / jobs,
       redisUs: (cpuMs(all.redis.pid) - redisCpu) * 1000 / jobs };
   });
@@ -95,6 +96,7 @@ export async function pipeline() {
   const ratio = medianOf(results, (r) => r.rate / r.reference);
   const cpuUs = medianOf(results, (r) => r.cpuUs);
   const redisUs = medianOf(results, (r) => r.redisUs);
+  const loopUs = medianOf(results, (r) => r.loopUs);
   return [
     { figure: `submit to committed result, ${jobs} jobs`,
       measured: perSecond(medianOf(results, (r) => r.rate)),
@@ -102,8 +104,10 @@ export async function pipeline() {
       ratio: percent(ratio), wanted: '>= 30 %', ok: ratio >= 0.3 },
     { figure: '  CPU of submitter and worker a job',
       measured: `${cpuUs.toFixed(0)} us`,
-      reference: `Redis beside it: ${redisUs.toFixed(0)} us`,
+      reference: `${loopUs.toFixed(0)} us a call of bare libcurl`,
+      ratio: `${(cpuUs / loopUs).toFixed(1)} x`,
       wanted: '< 100 us', ok: cpuUs < 100 },
+    { figure: '  CPU of Redis a job', measured: `${redisUs.toFixed(0)} us` },
   ];
 }
 
