@@ -92,6 +92,7 @@ struct reading {
     int (*on_other)(void *arg, struct slice key, struct slice value);
     void *arg;
     uint64_t seen; /* a bit for each field */
+    size_t next; /* behind the field that came last */
     bool bad;
 };
 
@@ -136,21 +137,32 @@ get_field(const struct job_json_field *field, struct slice raw, void *at)
     return 0;
 }
 
+/* The field of this name, or the count. Where the writer was job_json_put(),
+ * it is among the next ones. */
+static size_t
+find_field(const struct reading *reading, struct slice key)
+{
+    size_t i = reading->next;
+
+    for (size_t left = reading->count; left > 0; left--, i++) {
+        if (i >= reading->count)
+            i = 0;
+        if (slice_equal_text(key, reading->fields[i].key))
+            return i;
+    }
+    return reading->count;
+}
+
 static void
 on_member(void *arg, const struct json_member *member, struct slice key_raw,
     struct slice value)
 {
     struct reading *reading = arg;
-    size_t i = 0;
+    size_t i;
     (void)key_raw;
     if (reading->bad || member->key_too_long)
         return;
-    /* Most keys have one letter and differ in it. */
-    while (i < reading->count &&
-        (member->key.len == 0 ||
-            member->key.data[0] != reading->fields[i].key[0] ||
-            !slice_equal_text(member->key, reading->fields[i].key)))
-        i++;
+    i = find_field(reading, member->key);
     if (i == reading->count) {
         reading->bad = reading->on_other != NULL &&
             reading->on_other(reading->arg, member->key, value) != 0;
@@ -161,6 +173,7 @@ on_member(void *arg, const struct json_member *member, struct slice key_raw,
             (char *)reading->to + reading->fields[i].offset) != 0)
         reading->bad = true;
     reading->seen |= UINT64_C(1) << i;
+    reading->next = i + 1;
 }
 
 int
