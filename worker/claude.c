@@ -10,7 +10,8 @@
 /* A stream that says nothing for so long is dead: Claude sends pings. */
 #define STREAM_IDLE_MS 120000
 #define HEADERS_MAX 8
-#define HEADERS_USUAL_BYTES 512
+/* Names, and the values that are short. */
+#define HEADERS_SHORT_BYTES 1024
 /* An error body is read for its type and message only. */
 #define ERROR_BODY_MAX (256 * 1024)
 
@@ -235,10 +236,19 @@ header_add(struct header_lines *headers, const char *name, const char *prefix,
     buffer_append(&headers->text, value, strlen(value) + 1);
 }
 
+static size_t
+text_length(const char *text)
+{
+    return text != NULL ? strlen(text) : 0;
+}
+
 static void
 headers_fill(struct header_lines *headers, const struct claude_request *request)
 {
-    buffer_reserve(&headers->text, HEADERS_USUAL_BYTES);
+    /* At once: it must not be copied with the key in it. */
+    buffer_reserve(&headers->text,
+        HEADERS_SHORT_BYTES + text_length(request->api_key) +
+            text_length(request->beta));
     if (request->bearer)
         header_add(headers, "authorization", "Bearer ", request->api_key);
     else
