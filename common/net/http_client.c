@@ -38,6 +38,7 @@ struct http_call {
     struct shard *shard;
     CURL *easy;
     struct curl_slist *headers; /* one piece, see header_list() */
+    size_t headers_size;
     struct buffer body;
     struct http_call_spec spec; /* headers and body are not used from here */
     uint64_t answer_bytes;
@@ -75,6 +76,7 @@ call_free(struct http_call *call)
         client->idle[client->idle_count++] = call->easy;
     else
         curl_easy_cleanup(call->easy);
+    explicit_bzero(call->headers, call->headers_size); /* a key is in it */
     memory_free(call->headers);
     buffer_clear(&call->body);
     memory_free(call);
@@ -440,7 +442,8 @@ easy_prepare(struct http_call *call)
 /* The list and the caller's lines in one piece of memory. libcurl's own list
  * asks for two pieces a line and walks to the end for each. */
 static struct curl_slist *
-header_list(const struct http_client *client, const char *const *headers)
+header_list(
+    const struct http_client *client, const char *const *headers, size_t *size)
 {
     /* No 100-continue dance, whatever the size of the body. And libcurl
      * would print what CURLOPT_USERAGENT says twice for every call. */
@@ -455,7 +458,8 @@ header_list(const struct http_client *client, const char *const *headers)
         bytes += strlen(headers[count]) + 1;
     }
     count += COUNT(always);
-    list = memory_alloc(count * sizeof(*list) + bytes);
+    *size = count * sizeof(*list) + bytes;
+    list = memory_alloc(*size);
     text = (char *)(list + count);
     for (size_t i = 0; i < count; i++) {
         list[i].next = i + 1 < count ? &list[i + 1] : NULL;
@@ -463,8 +467,9 @@ header_list(const struct http_client *client, const char *const *headers)
             list[i].data = always[i];
             continue;
         }
-        list[i].data = text;
-        text = stpcpy(text, headers[i - COUNT(always)]) + 1;
+        size_t len = strlen(headers[i - COUNT(always)]) + 1;
+        list[i].data = memcpy(text, headers[i - COUNT(always)], len);
+        text += len;
     }
     return list;
 }
@@ -481,7 +486,7 @@ http_call_start(struct http_client *client, const struct http_call_spec *spec)
     call->spec = *spec;
     call->body = *spec->body;
     *spec->body = (struct buffer){NULL, 0, 0};
-    call->headers = header_list(client, spec->headers);
+    call->headers = header_list(client, spec->headers, &call->headers_size);
     call->easy = client->idle_count > 0 ? client->idle[--client->idle_count]
                                         : easy_new(client);
     easy_prepare(call);
