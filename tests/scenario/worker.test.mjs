@@ -306,7 +306,7 @@ describe('what is sent', () => {
     };
     const ids = [await altered('req', /unaltered/, 'AAAAAAAAA'),
       await altered('req', /unaltered/, 'shorter'),
-      await altered('meta', /"r":"1 \d+/, '"r":"1 10'), // of another body
+      await altered('meta', /"r":"1 \d+/, '"r":"1 100000'), // another body's
       await altered('meta', /"r":"1 /, '"r":"9 '),
       await altered('meta', /"r":"[^"]*",/, '')];
     client.close();
