@@ -40,9 +40,10 @@ ALL_LIBS = $(PKG_LIBS) -lm $(LDLIBS)
 RELEASE_CFLAGS = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
     -fstack-protector-strong -fPIE
 RELEASE_LDFLAGS = -pie -Wl,-z,relro,-z,now
-# Takes the place of malloc in the programs, not in what measures or tests
-# them (docs/design.md); `make ALLOCATOR=` builds without it. No symbol of its
-# own is asked for, so some linkers would leave it out.
+# Takes the place of malloc in the programs (docs/design.md), not in those of
+# the benches and not under sanitizers; `make ALLOCATOR= BUILD=build/plain`
+# builds without it. No symbol of its own is asked for, so some linkers would
+# leave it out.
 ALLOCATOR = -Wl,--push-state,--no-as-needed -lmimalloc -Wl,--pop-state
 ASAN_CFLAGS = -O1 -g -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -36,7 +36,7 @@ enum log_field_kind {
 };
 
 struct log_field {
-    const char *key;
+    const char *key; /* letters and _: it is written as it is */
     enum log_field_kind kind;
     struct slice text;
     int64_t integer;

@@ -280,7 +280,7 @@ describe('Dockerfile', () => {
 
   test('it builds with the packages that make asks for', () => {
     const wanted = read('mk/deps.sh').split('\n')
-      .filter((line) => /^build +\S+ +(lib|cmd) /.test(line))
+      .filter((line) => /^build +\S+ +(lib|cmd|file) /.test(line))
       .map((line) => line.split(/ +/)[1])
       .filter((name) => name !== 'redis-server');
     assert.ok(wanted.length >= 9);
