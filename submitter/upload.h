@@ -66,7 +66,7 @@
 #define UPLOAD_STEP_BYTES ((size_t)16 * 1024)
 /* Not acknowledged by Redis, which does all that one connection has sent
  * before it looks at another, and then syncs. */
-#define UPLOAD_OPS_MAX 8
+#define UPLOAD_OPS_MAX 6
 #define UPLOAD_OPS_BYTES ((size_t)64 << 10)
 /* Of a part of a long request: one of 64 KiB stops Redis for 1.7 ms, its sync
  * among them. One of 32 MiB that does not shrink has as many as there may
