@@ -218,7 +218,6 @@ on_done(void *arg, const struct http_call_result *result)
  * is the key. */
 struct header_lines {
     struct buffer text;
-    size_t begins[HEADERS_MAX];
     size_t count;
     const char *lines[HEADERS_MAX + 1];
 };
@@ -229,7 +228,7 @@ header_add(struct header_lines *headers, const char *name, const char *prefix,
 {
     if (value == NULL || value[0] == '\0')
         return;
-    headers->begins[headers->count++] = headers->text.len;
+    headers->count++;
     buffer_append_text(&headers->text, name);
     buffer_append(&headers->text, ": ", 2);
     buffer_append_text(&headers->text, prefix);
@@ -245,6 +244,8 @@ text_length(const char *text)
 static void
 headers_fill(struct header_lines *headers, const struct claude_request *request)
 {
+    const char *at;
+
     /* At once: it must not be copied with the key in it. */
     buffer_reserve(&headers->text,
         HEADERS_SHORT_BYTES + text_length(request->api_key) +
@@ -259,8 +260,9 @@ headers_fill(struct header_lines *headers, const struct claude_request *request)
     header_add(headers, "accept", "", "application/json");
     if (request->job_header != NULL)
         header_add(headers, request->job_header, "", request->job_id);
-    for (size_t i = 0; i < headers->count; i++)
-        headers->lines[i] = headers->text.data + headers->begins[i];
+    at = headers->text.data;
+    for (size_t i = 0; i < headers->count; i++, at += strlen(at) + 1)
+        headers->lines[i] = at;
 }
 
 static void

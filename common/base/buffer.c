@@ -133,6 +133,14 @@ buffer_append_json(struct buffer *buf, struct slice in)
 }
 
 void
+buffer_append_key(struct buffer *buf, const char *key)
+{
+    buffer_append_char(buf, '"');
+    buffer_append_text(buf, key);
+    buffer_append(buf, "\":", 2);
+}
+
+void
 buffer_consume(struct buffer *buf, size_t count)
 {
     assert(count <= buf->len);

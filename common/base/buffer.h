@@ -65,6 +65,9 @@ void buffer_printf(struct buffer *buf, const char *format, ...)
  * always valid JSON.
  */
 void buffer_append_json(struct buffer *buf, struct slice in);
+/* "key": for a member of an object. The key is a word of ours: it is written
+ * as it is. */
+void buffer_append_key(struct buffer *buf, const char *key);
 /* The first `count` bytes are dropped; count <= len. */
 void buffer_consume(struct buffer *buf, size_t count);
 /* len = 0, the memory stays. */

@@ -70,19 +70,15 @@ is_token_char(char c)
         (c >= 'A' && c <= 'Z') || (c != '\0' && strchr("-_.+/=~", c) != NULL);
 }
 
-/* Asked of every character of every line. */
-static bool
-may_begin_mark(char c)
-{
-    char lower = (char)(c | 0x20);
-    return lower == 's' || lower == 'l' || lower == 'b';
-}
-
 /* The length of the credential's mark at the front of `in`, or 0. */
 static size_t
 secret_mark(struct slice in)
 {
     static const char *const marks[] = {"sk-ant-", "lh_", "Bearer "};
+    /* Asked at every character of every line. */
+    char first = in.len > 0 ? (char)(in.data[0] | 0x20) : '\0';
+    if (first != 's' && first != 'l' && first != 'b')
+        return 0;
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         size_t len = strlen(marks[i]);
         if (in.len > len && strncasecmp(in.data, marks[i], len) == 0 &&
@@ -98,9 +94,7 @@ mask(struct slice in, char *out)
 {
     size_t len = 0;
     for (size_t i = 0; i < in.len;) {
-        size_t mark = may_begin_mark(in.data[i])
-            ? secret_mark(slice_make(in.data + i, in.len - i))
-            : 0;
+        size_t mark = secret_mark(slice_make(in.data + i, in.len - i));
         if (mark == 0) {
             out[len++] = in.data[i++];
             continue;
@@ -132,9 +126,7 @@ static void
 append_key(struct buffer *line, const char *key)
 {
     buffer_append_char(line, line->len > 1 ? ',' : '{');
-    buffer_append_char(line, '"');
-    buffer_append_text(line, key); /* a word of ours: nothing to escape */
-    buffer_append(line, "\":", 2);
+    buffer_append_key(line, key);
 }
 
 static void

@@ -44,9 +44,8 @@ batch_view_version(const struct batch_view *view)
 static void
 put_key(struct buffer *out, const char *key)
 {
-    buffer_append_text(out, ",\"");
-    buffer_append_text(out, key);
-    buffer_append_text(out, "\":");
+    buffer_append_char(out, ',');
+    buffer_append_key(out, key);
 }
 
 static void
@@ -93,9 +92,8 @@ put_counts(struct buffer *out, const struct batch_view *view)
 {
     put_key(out, "counts");
     for (unsigned i = 0; i < BATCH_COUNTS; i++) {
-        buffer_append_text(out, i == 0 ? "{\"" : ",\"");
-        buffer_append_text(out, job_state_name((enum job_state)i));
-        buffer_append_text(out, "\":");
+        buffer_append_char(out, i == 0 ? '{' : ',');
+        buffer_append_key(out, job_state_name((enum job_state)i));
         buffer_append_u64(out, view->counts[i]);
     }
     buffer_append_char(out, '}');

@@ -95,10 +95,12 @@ job_meta_copy(struct job_meta *to, const struct job_meta *from)
     to->idempotency_key = dup_or_null(from->idempotency_key);
     to->recipe = dup_or_null(from->recipe);
     to->custom_id = dup_or_null(from->custom_id);
-    to->tags = NULL;
-    to->tag_count = 0;
-    for (unsigned i = 0; i < from->tag_count; i++)
-        job_meta_add_tag(to, slice_of(from->tags[i]));
+    if (from->tag_count > 0) {
+        to->tags = memory_alloc(from->tag_count * sizeof(from->tags[0]));
+        memcpy(to->tags, from->tags, from->tag_count * sizeof(from->tags[0]));
+    } else {
+        to->tags = NULL;
+    }
 }
 
 void

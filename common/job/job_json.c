@@ -6,19 +6,11 @@
 #include "common/net/json_scan.h"
 
 static void
-put_key(struct buffer *out, const char *key)
-{
-    buffer_append_char(out, '"');
-    buffer_append_text(out, key);
-    buffer_append(out, "\":", 2);
-}
-
-static void
 put_number(struct buffer *out, const char *key, int64_t value)
 {
     if (value == 0)
         return;
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_i64(out, value);
     buffer_append_char(out, ',');
 }
@@ -28,7 +20,7 @@ put_text(struct buffer *out, const char *key, const char *text)
 {
     if (text == NULL)
         return;
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_json(out, slice_of(text));
     buffer_append_char(out, ',');
 }

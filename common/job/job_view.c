@@ -10,19 +10,11 @@
 #define USUAL_BYTES 1400
 
 /* Every member but the last is followed by a comma. */
-static void
-put_key(struct buffer *out, const char *key)
-{
-    buffer_append_char(out, '"');
-    buffer_append_text(out, key);
-    buffer_append(out, "\":", 2);
-}
-
 /* "" is null. */
 static void
 put_text(struct buffer *out, const char *key, const char *text)
 {
-    put_key(out, key);
+    buffer_append_key(out, key);
     if (text[0] == '\0')
         buffer_append_text(out, "null");
     else
@@ -33,7 +25,7 @@ put_text(struct buffer *out, const char *key, const char *text)
 static void
 put_u64(struct buffer *out, const char *key, uint64_t value)
 {
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_u64(out, value);
     buffer_append_char(out, ',');
 }
@@ -41,14 +33,14 @@ put_u64(struct buffer *out, const char *key, uint64_t value)
 static void
 put_bool(struct buffer *out, const char *key, bool value)
 {
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_text(out, value ? "true," : "false,");
 }
 
 static void
 put_null(struct buffer *out, const char *key)
 {
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_text(out, "null,");
 }
 
@@ -65,7 +57,7 @@ put_time(struct buffer *out, const char *key, int64_t wall_ms)
 static void
 put_tags(struct buffer *out, const struct job_meta *meta)
 {
-    put_key(out, "tags");
+    buffer_append_key(out, "tags");
     buffer_append_char(out, '[');
     for (unsigned i = 0; i < meta->tag_count; i++) {
         if (i > 0)
@@ -89,7 +81,7 @@ put_what(const struct job_view *view, struct buffer *out)
     put_text(out, "tenant", meta->tenant);
     if (meta->batch[0] == '\0')
         return;
-    put_key(out, "batch_id");
+    buffer_append_key(out, "batch_id");
     buffer_append_text(out, "\"batch_");
     buffer_append_text(out, meta->batch);
     buffer_append_text(out, "\",");
@@ -144,10 +136,10 @@ job_usage_encode(const struct job_usage *usage, struct buffer *out)
     put_u64(out, "output_tokens", usage->output_tokens);
     put_u64(out, "cache_read_input_tokens", usage->cache_read_tokens);
     put_u64(out, "cache_creation_input_tokens", write_5m + write_1h);
-    put_key(out, "cache_creation");
+    buffer_append_key(out, "cache_creation");
     buffer_append_char(out, '{');
     put_u64(out, "ephemeral_5m_input_tokens", write_5m);
-    put_key(out, "ephemeral_1h_input_tokens");
+    buffer_append_key(out, "ephemeral_1h_input_tokens");
     buffer_append_u64(out, write_1h);
     buffer_append_text(out, "}}");
 }
@@ -158,13 +150,13 @@ put_outcome(const struct job_view *view, struct buffer *out)
     const struct job_result *result = view->result;
     static const struct job_usage none;
     put_text(out, "stop_reason", result != NULL ? result->stop_reason : "");
-    put_key(out, "usage");
+    buffer_append_key(out, "usage");
     if (result != NULL && memcmp(&result->usage, &none, sizeof(none)) != 0)
         job_usage_encode(&result->usage, out);
     else
         buffer_append_text(out, "null");
     buffer_append_char(out, ',');
-    put_key(out, "cost_usd");
+    buffer_append_key(out, "cost_usd");
     job_cost_encode(result != NULL ? result->cost_usd_nanos : -1, out);
     buffer_append_char(out, ',');
     put_u64(out, "unknown_calls",
@@ -179,7 +171,7 @@ put_error(const struct job_error *error, struct buffer *out)
         put_null(out, "error");
         return;
     }
-    put_key(out, "error");
+    buffer_append_key(out, "error");
     buffer_append_char(out, '{');
     put_text(out, "type", error->type);
     put_text(out, "message", error->message);
@@ -199,7 +191,7 @@ static void
 put_link(struct buffer *out, const char *key, const char *origin,
     const char *id, const char *tail)
 {
-    put_key(out, key);
+    buffer_append_key(out, key);
     buffer_append_json(out, slice_of(origin));
     out->len--; /* the quote: the rest needs no escape */
     buffer_append_text(out, "/v1/jobs/");
@@ -211,7 +203,7 @@ put_link(struct buffer *out, const char *key, const char *origin,
 static void
 put_links(const struct job_view *view, const char *origin, struct buffer *out)
 {
-    put_key(out, "links");
+    buffer_append_key(out, "links");
     buffer_append_char(out, '{');
     put_link(out, "self", origin, view->id, "");
     put_link(out, "result", origin, view->id, "/result");
@@ -228,7 +220,7 @@ put_reason(const struct job_view *view, struct buffer *out)
     }
     struct buffer reason = {0};
     job_reason_make(view, &reason);
-    put_key(out, "status_reason");
+    buffer_append_key(out, "status_reason");
     buffer_append_json(out, buffer_slice(&reason));
     buffer_append_char(out, ',');
     buffer_clear(&reason);

@@ -19,7 +19,6 @@
  * opens one connection per call once all are full. */
 #define H2_STREAMS_PER_CONNECTION 100
 #define CONNECTION_LIFETIME_S 600L
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One multi handle and its place on the loop. */
 struct shard {
@@ -445,32 +444,29 @@ static struct curl_slist *
 header_list(
     const struct http_client *client, const char *const *headers, size_t *size)
 {
-    /* No 100-continue dance, whatever the size of the body. And libcurl
-     * would print what CURLOPT_USERAGENT says twice for every call. */
+    /* No 100-continue dance, whatever the size of the body. */
     static char no_expect[] = "Expect:";
-    char *const always[] = {no_expect, client->user_agent.data};
-    size_t count = 0, bytes = 0;
+    size_t count = 2, bytes = 0;
     struct curl_slist *list;
     char *text;
 
-    for (; headers[count] != NULL; count++) {
-        assert(strpbrk(headers[count], "\r\n") == NULL);
-        bytes += strlen(headers[count]) + 1;
+    for (const char *const *at = headers; *at != NULL; at++, count++) {
+        assert(strpbrk(*at, "\r\n") == NULL);
+        bytes += strlen(*at) + 1;
     }
-    count += COUNT(always);
     *size = count * sizeof(*list) + bytes;
     list = memory_alloc(*size);
     text = (char *)(list + count);
-    for (size_t i = 0; i < count; i++) {
-        list[i].next = i + 1 < count ? &list[i + 1] : NULL;
-        if (i < COUNT(always)) {
-            list[i].data = always[i];
-            continue;
-        }
-        size_t len = strlen(headers[i - COUNT(always)]) + 1;
-        list[i].data = memcpy(text, headers[i - COUNT(always)], len);
+    list[0].data = no_expect;
+    /* CURLOPT_USERAGENT would be printed twice for every call. */
+    list[1].data = client->user_agent.data;
+    for (size_t i = 2; i < count; i++) {
+        size_t len = strlen(headers[i - 2]) + 1;
+        list[i].data = memcpy(text, headers[i - 2], len);
         text += len;
     }
+    for (size_t i = 0; i < count; i++)
+        list[i].next = i + 1 < count ? &list[i + 1] : NULL;
     return list;
 }
 

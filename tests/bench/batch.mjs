@@ -55,8 +55,7 @@ async function upload(all, small, body) {
   await clearRedis(all.db);
   all.someJob = await someJob(all);
   await sleep(300);
-  // About as long as the upload beside it: of a few seconds the slowest
-  // hundredth is what the disk happened to do.
+  // Of a few seconds the slowest hundredth is what the disk happened to do.
   const alone = await beside(all, small, () => sleep(size(15_000)));
   resetPeak(all.submitter.pid);
   const { seconds, batch } = await post(all.submitter.url, body);
