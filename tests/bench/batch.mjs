@@ -1,6 +1,8 @@
 // The figure `batch`: one create of 100,000 small requests, one of 250 MB,
 // and what others notice of it.
 
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { bodyFile, clearRedis, makeBody, measure, medianOf, megabytes, ms,
   peakBytes, perSecond, repeat, residentBytes, resetPeak, size, startInstallation,
@@ -8,6 +10,9 @@ import { bodyFile, clearRedis, makeBody, measure, medianOf, megabytes, ms,
 import { sleep } from '../scenario/lib/index.mjs';
 
 const MODEL = 'claude-sonnet-5-5';
+const PIECE = 64 << 10;
+const TURN_MS = size(3000);
+const DRAIN_MS = 1500;
 
 /** The body of a create, as one Buffer. */
 function makeBatch(count, bytes) {
@@ -21,12 +26,27 @@ function makeBatch(count, bytes) {
   return Buffer.from(parts.join(''));
 }
 
-function post(url, body) {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const sent = request(`${url}/v1/messages/batches`, { method: 'POST',
-      headers: { 'content-type': 'application/json',
-        'content-length': body.length } }, (answer) => {
+/** Bytes that the kernel holds of what was sent on a connection of ours:
+ * what the server has not read yet. */
+function unread(socket) {
+  const ends = `:${socket.localPort.toString(16).toUpperCase().padStart(4, '0')} `;
+  return readFileSync('/proc/net/tcp', 'latin1').split('\n')
+    .filter((line) => line.includes(ends))
+    .reduce((sum, line) => {
+      const [sending, received] = line.trim().split(/ +/)[4].split(':');
+      return sum + parseInt(sending, 16) + parseInt(received, 16);
+    }, 0);
+}
+
+/** Creates a batch. `turn` waits while the client is not to send. */
+async function post(url, body, turn = async () => {}) {
+  const began = performance.now();
+  const sent = request(`${url}/v1/messages/batches`, { method: 'POST',
+    headers: { 'content-type': 'application/json',
+      'content-length': body.length } });
+  const answered = new Promise((resolve, reject) => {
+    sent.on('error', reject);
+    sent.on('response', (answer) => {
       let text = '';
       answer.setEncoding('utf8');
       answer.on('data', (data) => { text += data; });
@@ -35,34 +55,68 @@ function post(url, body) {
           batch: JSON.parse(text) })
         : reject(new Error(`${answer.statusCode}: ${text.slice(0, 500)}`))));
     });
-    sent.on('error', reject);
-    sent.end(body);
   });
+  for (let at = 0; at < body.length; at += PIECE) {
+    await turn(sent.socket);
+    if (!sent.write(body.subarray(at, at + PIECE)))
+      await once(sent, 'drain');
+  }
+  sent.end();
+  return answered;
 }
 
-/** Submits and polls every 5 ms, each on a connection of its own, while
- * `work` runs: { submit, poll }, each with p99_ms. */
-async function beside(all, small, work) {
+/** Turns of the client that uploads: it sends for a while and holds back for
+ * as long, so that what others notice of it and what the disk does on its own
+ * are measured within the same seconds. What the server has still to read
+ * counts for neither. */
+async function takeTurns(probes, upload) {
+  let gate = Promise.resolve();
+  let over = false;
+  const phase = () => probes.forEach((probe) => probe.signal('SIGUSR1'));
+  const turns = (async () => {
+    while (!over) {
+      await sleep(TURN_MS);
+      if (over) break;
+      let open;
+      gate = new Promise((resolve) => { open = resolve; });
+      phase();
+      await sleep(DRAIN_MS);
+      phase();
+      await sleep(TURN_MS);
+      phase();
+      open();
+    }
+  })();
+  const result = await upload(async (socket) => {
+    while (socket !== null && unread(socket) > 2 * PIECE) await sleep(5);
+    await gate;
+  });
+  over = true;
+  await turns;
+  return result;
+}
+
+/** Submits and polls every 5 ms, each on a connection of its own, while a
+ * batch is created: { submit, poll }, with the p99 beside it and alone. */
+async function beside(all, small, body) {
   const submit = await startLoad('probe', '--to', all.submitter.to,
     '--body', small, '--interval-ms', 5);
   const poll = await startLoad('probe', '--to', all.status.to,
     '--path', `/v1/jobs/${all.someJob}`, '--interval-ms', 5);
-  const result = await work();
-  return { result, submit: await submit.finish(), poll: await poll.finish() };
+  await takeTurns([submit, poll],
+    (turn) => post(all.submitter.url, body, turn));
+  return { submit: await submit.finish(), poll: await poll.finish() };
 }
 
 async function upload(all, small, body) {
   await clearRedis(all.db);
   all.someJob = await someJob(all);
   await sleep(300);
-  // Of a few seconds the slowest hundredth is what the disk happened to do.
-  const alone = await beside(all, small, () => sleep(size(15_000)));
   resetPeak(all.submitter.pid);
   const { seconds, batch } = await post(all.submitter.url, body);
   const growth = peakBytes(all.submitter.pid) - all.idleBytes;
-  const busy = await beside(all, small, () => post(all.submitter.url, body));
-  return { seconds, growth, alone, busy,
-    count: batch.request_counts.processing };
+  const both = await beside(all, small, body);
+  return { seconds, growth, both, count: batch.request_counts.processing };
 }
 
 /** A job that stays queued, to be asked for. */
@@ -74,8 +128,8 @@ async function someJob(all) {
 
 function besideRows(results) {
   return ['submit', 'poll'].map((name) => {
-    const alone = medianOf(results, (r) => r.alone[name].p99_ms);
-    const busy = medianOf(results, (r) => r.busy[name].p99_ms);
+    const alone = medianOf(results, (r) => r.both[name].alone_p99_ms);
+    const busy = medianOf(results, (r) => r.both[name].p99_ms);
     return { figure: `  p99 of a ${name} beside it`, measured: ms(busy),
       reference: `${ms(alone)} without it`, ratio: `${(busy / alone).toFixed(1)} x`,
       wanted: '<= 2 x', ok: busy <= 2 * alone };

@@ -9,7 +9,8 @@
  *   longpoll  connection n waits for job n of --ids; prints `ready` when all
  *             wait; the latency is from the job's finished_at to the answer
  *   idle      every connection asks once and stays open until SIGTERM
- *   probe     one request every --interval-ms until SIGTERM
+ *   probe     one request every --interval-ms until SIGTERM; each SIGUSR1
+ *             begins the next of three phases: beside, between, alone
  *   ping      the same with Redis's PING
  *
  * Prints one JSON object on stdout.
@@ -41,6 +42,10 @@
 
 enum mode { SUBMIT, GET, LONGPOLL, IDLE, PROBE, PING };
 
+/* Of a probe: beside the load that is measured, until it has ceased, without
+ * it. All other modes stay in the first. */
+enum phase { BESIDE, BETWEEN, ALONE, PHASES };
+
 struct connection {
     int fd;
     bool busy; /* a request is under way */
@@ -68,18 +73,26 @@ struct load {
     uint64_t ended;
     uint64_t failed;
     int first_failure; /* its status, 0: the connection broke */
-    struct samples samples;
+    struct samples samples[PHASES];
     int64_t first_us;
     int64_t last_us;
 };
 
 static volatile sig_atomic_t stop;
+static volatile sig_atomic_t phase = BESIDE;
 
 static void
 on_signal(int number)
 {
     (void)number;
     stop = 1;
+}
+
+static void
+on_next_phase(int number)
+{
+    (void)number;
+    phase = (phase + 1) % PHASES;
 }
 
 static void
@@ -220,7 +233,7 @@ on_answer(struct load *load, struct connection *connection)
         note_failure(load, status_of(connection));
         return;
     }
-    samples_add(&load->samples, took);
+    samples_add(&load->samples[phase], took);
     if (load->ids_out != NULL) {
         struct slice id = value_behind(connection, "/v1/jobs/", '\r');
         fprintf(load->ids_out, "%.*s\n", (int)id.len, id.data);
@@ -403,7 +416,8 @@ run_probe(struct load *load)
             dial(load, &load->all[0]);
     }
     if (load->all[0].busy) /* what waits at the end has waited so long */
-        samples_add(&load->samples, clock_mono_us() - load->all[0].began_us);
+        samples_add(
+            &load->samples[phase], clock_mono_us() - load->all[0].began_us);
 }
 
 static void
@@ -411,15 +425,18 @@ report(struct load *load)
 {
     double seconds = (double)(load->last_us - load->first_us) / 1e6;
 
-    samples_sort(&load->samples);
+    for (size_t i = 0; i < PHASES; i++)
+        samples_sort(&load->samples[i]);
     printf("{\"requests\":%llu,\"failed\":%llu,\"first_failure\":%d,"
            "\"seconds\":%.6f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
-           "\"max_ms\":%.3f}\n",
+           "\"max_ms\":%.3f,\"alone_p99_ms\":%.3f}\n",
         (unsigned long long)load->ended, (unsigned long long)load->failed,
         load->first_failure, seconds,
         seconds > 0 ? (double)load->ended / seconds : 0,
-        samples_ms(&load->samples, 0.50), samples_ms(&load->samples, 0.99),
-        samples_ms(&load->samples, 1.00));
+        samples_ms(&load->samples[BESIDE], 0.50),
+        samples_ms(&load->samples[BESIDE], 0.99),
+        samples_ms(&load->samples[BESIDE], 1.00),
+        samples_ms(&load->samples[ALONE], 0.99));
 }
 
 /* --- settings ------------------------------------------------------------- */
@@ -488,12 +505,14 @@ main(int argc, char **argv)
 {
     static struct load load;
     struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction next = {.sa_handler = on_next_phase};
     struct rlimit files = {0};
 
     if (argc < 2)
         return 2;
     configure(&load, argc, argv);
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGUSR1, &next, NULL);
     (void)getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
