@@ -13,6 +13,10 @@
 #define SAMPLE_BYTES ((size_t)64 * 1024)
 /* Worth it when at least an eighth is saved. */
 #define WORTH(raw, packed) ((packed) < (raw) - (raw) / 8)
+/* What is fed is compressed when there is so much of it: left to itself zstd
+ * gathers 128 KiB and then takes half a millisecond at once. Costs 1.5 % of
+ * the size. */
+#define FLUSH_BYTES ((size_t)16 * 1024)
 #define CHUNK ((size_t)64 * 1024)
 #define HASH_BYTES 32
 /* Level 1 uses 2^19; a damaged header must not ask for 128 MiB. */
@@ -60,7 +64,8 @@ struct body_writer {
     void (*on_stored)(void *arg, struct slice run);
     void *arg;
     EVP_MD_CTX *hash;
-    ZSTD_CCtx *zstd; /* while compressing */
+    ZSTD_CCtx *zstd; /* while compressing a long one */
+    size_t unflushed; /* of what it was fed */
     bool decided;
     enum job_codec codec;
     struct buffer sample; /* raw bytes until it is decided */
@@ -69,6 +74,38 @@ struct body_writer {
     uint64_t stored_bytes;
     struct prompt_mix mix;
 };
+
+/* A context takes about 1 MB, whose pages cost more than what it does for a
+ * body of 100 KB: one is kept. Only the loop's thread writes bodies. */
+static ZSTD_CCtx *spare_zstd;
+
+static ZSTD_CCtx *
+take_zstd(void)
+{
+    ZSTD_CCtx *zstd = spare_zstd;
+    spare_zstd = NULL;
+    if (zstd != NULL)
+        return zstd;
+    zstd = ZSTD_createCCtx();
+    if (zstd == NULL ||
+        ZSTD_isError(
+            ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, LEVEL)))
+        abort(); /* only without memory */
+    return zstd;
+}
+
+static void
+give_zstd(ZSTD_CCtx *zstd)
+{
+    if (zstd == NULL)
+        return;
+    if (spare_zstd != NULL ||
+        ZSTD_isError(ZSTD_CCtx_reset(zstd, ZSTD_reset_session_only))) {
+        ZSTD_freeCCtx(zstd);
+        return;
+    }
+    spare_zstd = zstd;
+}
 
 struct body_writer *
 body_writer_new(size_t part_bytes,
@@ -89,7 +126,7 @@ body_writer_free(struct body_writer *writer)
     if (writer == NULL)
         return;
     EVP_MD_CTX_free(writer->hash);
-    ZSTD_freeCCtx(writer->zstd);
+    give_zstd(writer->zstd);
     buffer_clear(&writer->sample);
     buffer_clear(&writer->part);
     memory_free(writer);
@@ -112,48 +149,49 @@ store(struct body_writer *writer, struct slice bytes)
     }
 }
 
+/* Output goes into `to`. */
 static void
-compress(struct body_writer *writer, struct slice raw, bool last)
+compress(struct body_writer *writer, struct slice raw, ZSTD_EndDirective what,
+    struct buffer *to)
 {
     ZSTD_inBuffer in = {raw.data, raw.len, 0};
     size_t left;
     do {
-        char chunk[CHUNK / 4];
-        ZSTD_outBuffer out = {chunk, sizeof(chunk), 0};
-        left = ZSTD_compressStream2(
-            writer->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+        ZSTD_outBuffer out = {buffer_reserve(to, FLUSH_BYTES), FLUSH_BYTES, 0};
+        left = ZSTD_compressStream2(writer->zstd, &out, &in, what);
         if (ZSTD_isError(left))
             abort(); /* only without memory */
-        store(writer, slice_make(chunk, out.pos));
-    } while (in.pos < in.size || (last && left > 0));
+        to->len += out.pos;
+    } while (in.pos < in.size || (what != ZSTD_e_continue && left > 0));
 }
 
-/* One frame into `packed`; whether that saves enough. */
-static bool
-sample_shrinks(struct slice sample, struct buffer *packed)
-{
-    if (sample.len <= BODY_COMPRESS_MIN)
-        return false;
-    size_t room = ZSTD_compressBound(sample.len);
-    size_t len = ZSTD_compress(
-        buffer_reserve(packed, room), room, sample.data, sample.len, LEVEL);
-    if (ZSTD_isError(len))
-        return false;
-    packed->len = len;
-    return WORTH(sample.len, len);
-}
-
-/* A streaming context takes about 1 MB: only bodies that are longer than
- * the sample get one. */
 static void
-start_stream(struct body_writer *writer, struct slice sample)
+feed_stream(struct body_writer *writer, struct slice raw, bool last)
 {
-    writer->zstd = ZSTD_createCCtx();
-    if (writer->zstd == NULL ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(
-            writer->zstd, ZSTD_c_compressionLevel, LEVEL)))
+    struct buffer packed = {0};
+    ZSTD_EndDirective what = ZSTD_e_continue;
+    writer->unflushed += raw.len;
+    if (last)
+        what = ZSTD_e_end;
+    else if (writer->unflushed >= FLUSH_BYTES)
+        what = ZSTD_e_flush;
+    if (what != ZSTD_e_continue)
+        writer->unflushed = 0;
+    compress(writer, raw, what, &packed);
+    store(writer, buffer_slice(&packed));
+    buffer_clear(&packed);
+}
+
+/* Short bodies: one frame, in less memory. */
+static void
+compress_whole(struct slice raw, struct buffer *packed)
+{
+    size_t room = ZSTD_compressBound(raw.len);
+    size_t len = ZSTD_compress(
+        buffer_reserve(packed, room), room, raw.data, raw.len, LEVEL);
+    if (ZSTD_isError(len))
         abort(); /* only without memory */
-    compress(writer, sample, false);
+    packed->len = len;
 }
 
 /* `whole`: the sample is all there is. */
@@ -163,14 +201,21 @@ decide(struct body_writer *writer, bool whole)
     struct slice sample = buffer_slice(&writer->sample);
     struct buffer packed = {0};
     writer->decided = true;
-    writer->codec =
-        sample_shrinks(sample, &packed) ? JOB_CODEC_ZSTD : JOB_CODEC_RAW;
-    if (writer->codec == JOB_CODEC_RAW)
-        store(writer, sample);
-    else if (whole)
+    if (whole && sample.len > BODY_COMPRESS_MIN) {
+        compress_whole(sample, &packed);
+    } else if (!whole) {
+        writer->zstd = take_zstd();
+        compress(writer, sample, ZSTD_e_flush, &packed);
+    }
+    if (packed.len > 0 && WORTH(sample.len, packed.len)) {
+        writer->codec = JOB_CODEC_ZSTD;
         store(writer, buffer_slice(&packed));
-    else
-        start_stream(writer, sample);
+    } else {
+        writer->codec = JOB_CODEC_RAW;
+        give_zstd(writer->zstd);
+        writer->zstd = NULL;
+        store(writer, sample);
+    }
     buffer_clear(&packed);
     buffer_clear(&writer->sample);
 }
@@ -193,7 +238,7 @@ body_writer_feed(struct body_writer *writer, struct slice raw)
         decide(writer, false);
     }
     if (writer->codec == JOB_CODEC_ZSTD && raw.len > 0)
-        compress(writer, raw, false);
+        feed_stream(writer, raw, false);
     else
         store(writer, raw);
 }
@@ -210,7 +255,7 @@ body_writer_finish(struct body_writer *writer, struct job_meta *meta)
     if (!writer->decided)
         decide(writer, true);
     if (writer->zstd != NULL)
-        compress(writer, SLICE_NULL, true);
+        feed_stream(writer, SLICE_NULL, true);
     if (writer->part.len > 0)
         writer->on_stored(writer->arg, buffer_slice(&writer->part));
     buffer_reset(&writer->part);

@@ -134,6 +134,52 @@ compresses_only_when_that_helps(void **state)
     buffer_clear(&raw);
 }
 
+/* What zstd gathers it compresses at once, and others wait for that. */
+static void
+compresses_as_it_is_fed(void **state)
+{
+    struct buffer raw = {0};
+    struct stored stored = {.part_bytes = 1};
+    struct job_meta meta = {0};
+    (void)state;
+    make_raw(&raw, 1 << 20, false);
+    struct body_writer *writer = body_writer_new(1, on_stored, &stored);
+    for (size_t at = 0; at < raw.len; at += 16384) {
+        size_t before = stored.bytes.len;
+        body_writer_feed(writer, slice_make(raw.data + at, 16384));
+        assert_true(at + 16384 < 65536 || stored.bytes.len > before);
+    }
+    body_writer_finish(writer, &meta);
+    body_writer_free(writer);
+    assert_true(stored.bytes.len < raw.len / 100);
+    buffer_clear(&stored.bytes);
+    buffer_clear(&raw);
+}
+
+static void
+a_writer_that_was_given_up_leaves_nothing_in_the_next(void **state)
+{
+    struct buffer raw = {0};
+    struct buffer back = {0};
+    struct stored stored = {.part_bytes = 1000};
+    struct job_meta meta;
+    (void)state;
+    make_raw(&raw, 300000, false);
+    struct body_writer *writer = body_writer_new(1000, on_stored, &stored);
+    body_writer_feed(writer, slice_make(raw.data, 200001));
+    body_writer_feed(writer, slice_make(raw.data, 100));
+    body_writer_free(writer);
+    buffer_clear(&stored.bytes);
+
+    write_all(buffer_slice(&raw), 70000, 1000, &stored, &meta);
+    assert_int_equal(
+        read_all(&meta, buffer_slice(&stored.bytes), 500, &back), BODY_OK);
+    assert_true(slice_equal(buffer_slice(&back), buffer_slice(&raw)));
+    buffer_clear(&back);
+    buffer_clear(&stored.bytes);
+    buffer_clear(&raw);
+}
+
 static void
 knows_the_hash_of_the_clients_bytes(void **state)
 {
@@ -292,6 +338,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back_however_it_is_cut),
         cmocka_unit_test(compresses_only_when_that_helps),
+        cmocka_unit_test(compresses_as_it_is_fed),
+        cmocka_unit_test(a_writer_that_was_given_up_leaves_nothing_in_the_next),
         cmocka_unit_test(knows_the_hash_of_the_clients_bytes),
         cmocka_unit_test(sees_every_altered_byte),
         cmocka_unit_test(sees_missing_and_additional_bytes),
