@@ -83,6 +83,7 @@ submitter_new(struct service *service)
     submitter->limits = admission_limits_make(
         service->config->max_queued_jobs, service->config->max_queued_bytes, 0);
     submit_open_links(submitter);
+    upload_pace_init(submitter);
     submitter->stats_timer =
         event_new(service->base, -1, EV_PERSIST, on_stats_timer, submitter);
     event_add(submitter->stats_timer, &every);
@@ -96,6 +97,7 @@ submitter_free(struct submitter *submitter)
         return;
     submit_close_links(submitter);
     assert(submitter->submits == NULL && submitter->uploads == NULL);
+    upload_pace_clear(submitter);
     event_free(submitter->stats_timer);
     memory_free(submitter);
 }

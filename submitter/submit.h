@@ -26,6 +26,7 @@
 #include "common/service/service.h"
 #include "common/store/store.h"
 #include "submitter/admission.h"
+#include "submitter/upload_pace.h"
 
 /* Claude takes so many bytes (413 from its front, with the edits counted). */
 #define SUBMIT_UPSTREAM_MAX (32ull << 20)
@@ -39,9 +40,6 @@
 
 /* Besides the service's own connection to Redis. */
 #define SUBMIT_LINKS 7
-/* For uploads: what a turn of Redis's loop, and so one write of its log to
- * the disk, takes of them at most is 16 KB of each. */
-#define SUBMIT_BULK_LINKS 2
 
 struct submit_link {
     struct redis *redis;
@@ -60,11 +58,11 @@ struct submitter {
     struct admission_pace pace;
     struct submit *submits; /* all that are not freed */
     unsigned long_bodies;
-    /* Of uploads, so that no submit waits behind them. */
-    struct submit_link bulk[SUBMIT_BULK_LINKS];
+    struct submit_link bulk; /* of uploads, for what goes without a submit */
     struct upload *uploads; /* all that are not freed */
     unsigned upload_count; /* that are not answered */
     int64_t upload_worked_us; /* since all of them rested */
+    struct upload_pace upload_pace;
 };
 
 enum submit_state {
@@ -132,9 +130,6 @@ void submit_open_links(struct submitter *submitter);
 void submit_close_links(struct submitter *submitter);
 /* The one with the least to do that is ready, else the service's. */
 struct queue *submit_pick_queue(const struct submitter *submitter);
-
-/* The same among those of uploads. */
-struct queue *submit_pick_bulk_queue(const struct submitter *submitter);
 
 /* --- submit_queue.c --- */
 /* The body is complete and all parts are stored. */

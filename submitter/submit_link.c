@@ -1,5 +1,3 @@
-#include <limits.h>
-
 #include "common/net/redis.h"
 #include "common/service/config.h"
 #include "submitter/submit.h"
@@ -28,8 +26,7 @@ submit_open_links(struct submitter *submitter)
         .quiet = true};
     for (size_t i = 0; i < SUBMIT_LINKS; i++)
         open_link(submitter, &options, &submitter->links[i]);
-    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++)
-        open_link(submitter, &options, &submitter->bulk[i]);
+    open_link(submitter, &options, &submitter->bulk);
 }
 
 void
@@ -37,8 +34,7 @@ submit_close_links(struct submitter *submitter)
 {
     for (size_t i = 0; i < SUBMIT_LINKS; i++)
         close_link(&submitter->links[i]);
-    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++)
-        close_link(&submitter->bulk[i]);
+    close_link(&submitter->bulk);
 }
 
 struct queue *
@@ -56,20 +52,4 @@ submit_pick_queue(const struct submitter *submitter)
         }
     }
     return best;
-}
-
-struct queue *
-submit_pick_bulk_queue(const struct submitter *submitter)
-{
-    const struct submit_link *best = &submitter->bulk[0];
-    unsigned least = UINT_MAX;
-    for (size_t i = 0; i < SUBMIT_BULK_LINKS; i++) {
-        const struct submit_link *link = &submitter->bulk[i];
-        unsigned in_flight = redis_in_flight(link->redis);
-        if (in_flight < least && redis_get_state(link->redis) == REDIS_READY) {
-            best = link;
-            least = in_flight;
-        }
-    }
-    return best->queue;
 }

@@ -352,7 +352,9 @@ enqueue(struct submit *submit)
     const struct submitter *owner = submit->owner;
     struct queue_limits limits = {.max_jobs = owner->limits.max_jobs,
         .max_bytes = owner->limits.max_bytes};
-    if (queue_enqueue(submit_pick_queue(owner), submit->id, &submit->meta,
+    struct queue *queue = submit_pick_queue(owner);
+    upload_pace_ride(submit->owner, queue);
+    if (queue_enqueue(queue, submit->id, &submit->meta,
             buffer_slice(&submit->body), submit->expires_in_ms, &limits,
             on_enqueued, submit) == 0) {
         submit->sent = true;

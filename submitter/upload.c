@@ -44,6 +44,7 @@ unlink_upload(struct submitter *owner, struct upload *upload)
 static void
 free_upload(struct upload *upload)
 {
+    upload_pace_forget(upload->owner, upload);
     unlink_upload(upload->owner, upload);
     event_free(upload->pump);
     event_free(upload->again);
@@ -102,6 +103,13 @@ on_gone(struct http_request *req, void *arg)
 
 /* --- the pump --- */
 
+static int64_t
+turn_us(const struct submitter *owner)
+{
+    return upload_pace_is_shared(owner) ? UPLOAD_TURN_SHARED_US
+                                        : UPLOAD_TURN_US;
+}
+
 void
 upload_wake(struct upload *upload)
 {
@@ -110,19 +118,12 @@ upload_wake(struct upload *upload)
     struct submitter *owner = upload->owner;
     if (upload->state != UPLOAD_READING || evtimer_pending(upload->pump, NULL))
         return;
-    if (owner->upload_worked_us < UPLOAD_TURN_US) {
+    if (owner->upload_worked_us < turn_us(owner)) {
         evtimer_add(upload->pump, &now);
         return;
     }
     owner->upload_worked_us = 0;
     evtimer_add(upload->pump, &rest);
-}
-
-void
-upload_rest(struct upload *upload)
-{
-    upload->owner->upload_worked_us = UPLOAD_TURN_US;
-    upload_wake(upload);
 }
 
 /* The client is read again. */
@@ -150,7 +151,7 @@ on_pump(evutil_socket_t fd, short events, void *arg)
     struct upload *upload = arg;
     struct submitter *owner = upload->owner;
     int64_t began = clock_mono_us();
-    int64_t until = began + UPLOAD_TURN_US / (int64_t)owner->upload_count;
+    int64_t until = began + turn_us(owner) / (int64_t)owner->upload_count;
     bool more = true;
     (void)fd;
     (void)events;
@@ -167,6 +168,7 @@ on_pump(evutil_socket_t fd, short events, void *arg)
         else if (!upload_is_backed_up(upload))
             upload_wake(upload); /* else an acknowledgement does */
     }
+    upload_pace_offer(owner);
     upload_release(upload);
 }
 

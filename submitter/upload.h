@@ -26,6 +26,7 @@
  *   upload_read.c   from pieces to items
  *   upload_item.c   one item: checked, packed
  *   upload_send.c   what is on its way to Redis; the reveal
+ *   upload_pace.c   when it goes
  *   upload_show.c   a batch that is there already
  *   upload_reply.c  answers
  */
@@ -54,24 +55,20 @@
 
 /* Uploads at a time: each may hold one item of 32 MiB. */
 #define UPLOADS_MAX 16
-/* Work in a turn of the loop, shared by all uploads; after so much, and after
- * each answer of Redis, they rest. Redis answers nobody, not even who only
- * reads, while it runs a group of items and syncs it: who submits or asks
- * beside it waits for one of them, seldom for two in a row. So groups are
- * short; with twelve operations and rests of 1.5 ms the p99 of others is a
- * third higher, without rests three times their own. */
-#define UPLOAD_TURN_US 100
-#define UPLOAD_REST_US 800
+/* Work in a turn of the loop, shared by all uploads, after which they rest;
+ * less of it when somebody submits beside them. */
+#define UPLOAD_TURN_US 1000
+#define UPLOAD_TURN_SHARED_US 100
+#define UPLOAD_REST_US 1000
 /* Of one item in a step: about 100 us when it is compressed. */
 #define UPLOAD_STEP_BYTES ((size_t)16 * 1024)
-/* Not acknowledged by Redis, which does all that one connection has sent
- * before it looks at another, and then syncs. */
-#define UPLOAD_OPS_MAX 6
-#define UPLOAD_OPS_BYTES ((size_t)64 << 10)
+/* Ready or on its way, not acknowledged by Redis: two large groups. */
+#define UPLOAD_OPS_MAX 64
+#define UPLOAD_OPS_BYTES ((size_t)128 << 10)
 /* Of a part of a long request: one of 64 KiB stops Redis for 1.7 ms, its sync
  * among them. One of 32 MiB that does not shrink has as many as there may
  * be. */
-#define UPLOAD_PART_BYTES ((size_t)32 * 1024)
+#define UPLOAD_PART_BYTES ((size_t)24 * 1024)
 /* Redis may be away for so long before the upload is given up. */
 #define UPLOAD_PATIENCE_MS 10000
 /* Rejected lines that the answer shows. */
@@ -91,7 +88,7 @@ enum upload_state {
 /* An accepted item until Redis has it. */
 struct upload_item {
     char id[ID_SIZE];
-    struct queue *queue; /* all of it goes one way, in order */
+    struct queue *queue; /* the way of its last part */
     struct job_meta meta;
     struct buffer body; /* the stored form when it is inline */
     struct job_error *refused; /* by our validation, or NULL; owned */
@@ -166,6 +163,7 @@ struct upload {
     struct upload_op *ops; /* oldest first */
     struct upload_op *ops_last;
     unsigned op_count;
+    unsigned unsent; /* of them */
     size_t op_bytes;
     int64_t trouble_ms; /* Redis does not answer since then, 0: it does */
     struct event *pump;
@@ -194,8 +192,6 @@ void upload_release(struct upload *upload);
 void upload_enter(struct upload *upload, enum upload_state state);
 /* The pump runs in the next turn of the loop, or after a rest that is due. */
 void upload_wake(struct upload *upload);
-/* The pump runs after a rest. */
-void upload_rest(struct upload *upload);
 bool upload_is_claude(const struct upload *upload);
 
 /* --- upload_read.c --- */
@@ -218,6 +214,7 @@ void upload_reject(struct upload *upload, uint64_t line, struct slice custom_id,
     const char *message);
 
 /* --- upload_send.c --- */
+/* They become ready to be sent. */
 bool upload_is_backed_up(const struct upload *upload);
 void upload_send_part(
     struct upload *upload, struct upload_item *item, struct slice bytes);
@@ -225,6 +222,10 @@ void upload_send_part(
 void upload_send_item(struct upload *upload, struct upload_item *item);
 void upload_send_reject(
     struct upload *upload, uint64_t line, const struct buffer *json);
+/* For upload_pace.c: whether there is something to send, and Redis to take
+ * it; sends the oldest. Its bytes, 0: Redis did not take it. */
+bool upload_is_ready(const struct upload *upload);
+size_t upload_send_next(struct upload *upload, struct queue *queue);
 /* The parts of an item that will not be; those that are staged go too. */
 void upload_forget_parts(struct upload *upload, struct upload_item *item);
 /* Everything that was not sent; its acknowledgements no longer count. */

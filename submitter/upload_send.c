@@ -13,7 +13,7 @@
 struct queue *
 upload_queue(const struct upload *upload)
 {
-    return submit_pick_bulk_queue(upload->owner);
+    return upload->owner->bulk.queue;
 }
 
 /* --- what is on its way --- */
@@ -45,6 +45,7 @@ add_op(struct upload *upload, enum upload_op_kind kind,
     upload->ops_last = op;
     upload->op_count++;
     upload->op_bytes += op->cost;
+    upload->unsent++;
     return op;
 }
 
@@ -60,6 +61,7 @@ unlink_op(struct upload *upload, struct upload_op *op)
     else
         upload->ops_last = op->previous;
     upload->op_count--;
+    upload->unsent -= !op->sent;
     upload->op_bytes -= op->cost;
 }
 
@@ -132,8 +134,6 @@ upload_drop(struct upload *upload)
 
 /* --- acknowledgements --- */
 
-static void send_op(struct upload_op *op);
-
 void
 upload_try_again(struct upload *upload)
 {
@@ -142,15 +142,6 @@ upload_try_again(struct upload *upload)
         upload->trouble_ms = clock_mono_ms();
     if (!evtimer_pending(upload->again, NULL))
         evtimer_add(upload->again, &pause);
-}
-
-static void
-send_unsent(struct upload *upload)
-{
-    for (struct upload_op *op = upload->ops; op != NULL; op = op->next) {
-        if (!op->sent)
-            send_op(op);
-    }
 }
 
 void
@@ -166,7 +157,7 @@ upload_on_again(evutil_socket_t fd, short events, void *arg)
     }
     switch (upload->state) {
     case UPLOAD_READING:
-    case UPLOAD_SETTLING: send_unsent(upload); break;
+    case UPLOAD_SETTLING: upload_pace_offer(upload->owner); break;
     case UPLOAD_LOOKING: upload_look(upload); break;
     case UPLOAD_OPENING: upload_open(upload); break;
     case UPLOAD_REVEALING: upload_reveal(upload); break;
@@ -191,7 +182,7 @@ go_on(struct upload *upload)
 {
     upload->trouble_ms = 0;
     if (upload->state == UPLOAD_READING && !upload_is_backed_up(upload))
-        upload_rest(upload);
+        upload_wake(upload);
     else if (upload->state == UPLOAD_SETTLING && upload->op_count == 0)
         upload_enter(upload, UPLOAD_REVEALING);
 }
@@ -240,16 +231,19 @@ on_answer(void *arg, enum queue_status status)
 {
     struct upload_op *op = arg;
     struct upload *upload = op->upload;
+    struct submitter *owner = upload->owner;
     if (op->forgotten) {
         free_op(op);
     } else if (status == QUEUE_UNKNOWN) {
         op->sent = false;
+        upload->unsent++;
         upload_try_again(upload);
     } else {
         unlink_op(upload, op);
         finish_op(op, status);
     }
     upload_release(upload);
+    upload_pace_answered(owner);
 }
 
 static void
@@ -262,7 +256,7 @@ on_staged(void *arg, enum queue_status status, uint64_t ordinal)
 /* --- sending --- */
 
 static int
-stage_item(struct upload_op *op)
+stage_item(struct upload_op *op, struct queue *queue)
 {
     const struct submitter *owner = op->upload->owner;
     const struct upload_item *item = op->item;
@@ -273,37 +267,48 @@ stage_item(struct upload_op *op)
         .body = buffer_slice(&item->body),
         .ordinal = item->line,
         .refused = item->refused};
-    return queue_bulk_stage(item->queue, &staged, &limits, on_staged, op);
+    return queue_bulk_stage(queue, &staged, &limits, on_staged, op);
 }
 
 static int
-stage_part(struct upload_op *op)
+stage_part(struct upload_op *op, struct queue *queue)
 {
-    struct queue *queue = op->item->queue;
+    op->item->queue = queue;
     if (op->index == 0 && op->upload->continued)
         queue_unstage(queue, op->item->id); /* of the upload that broke */
     return queue_stage(queue, op->item->id, op->index, buffer_slice(&op->bytes),
         on_answer, op);
 }
 
-static void
-send_op(struct upload_op *op)
+bool
+upload_is_ready(const struct upload *upload)
 {
-    struct upload *upload = op->upload;
+    return upload->unsent > 0 && !evtimer_pending(upload->again, NULL);
+}
+
+size_t
+upload_send_next(struct upload *upload, struct queue *queue)
+{
+    struct upload_op *op = upload->ops;
     int status = -1;
+    while (op->sent)
+        op = op->next;
     switch (op->kind) {
-    case UPLOAD_OP_PART: status = stage_part(op); break;
-    case UPLOAD_OP_ITEM: status = stage_item(op); break;
+    case UPLOAD_OP_PART: status = stage_part(op, queue); break;
+    case UPLOAD_OP_ITEM: status = stage_item(op, queue); break;
     case UPLOAD_OP_REJECT:
-        status = queue_bulk_reject(upload_queue(upload), upload->batch.uuid,
-            op->line, buffer_slice(&op->bytes), on_answer, op);
+        status = queue_bulk_reject(queue, upload->batch.uuid, op->line,
+            buffer_slice(&op->bytes), on_answer, op);
         break;
     }
-    op->sent = status == 0;
-    if (op->sent)
-        upload_hold(upload);
-    else
+    if (status != 0) {
         upload_try_again(upload);
+        return 0;
+    }
+    op->sent = true;
+    upload->unsent--;
+    upload_hold(upload);
+    return op->cost;
 }
 
 void
@@ -313,13 +318,12 @@ upload_send_part(
     struct upload_op *op = add_op(upload, UPLOAD_OP_PART, item, bytes);
     op->index = item->meta.parts++;
     item->parts_due++;
-    send_op(op);
 }
 
 void
 upload_send_item(struct upload *upload, struct upload_item *item)
 {
-    send_op(add_op(upload, UPLOAD_OP_ITEM, item, SLICE_NULL));
+    add_op(upload, UPLOAD_OP_ITEM, item, SLICE_NULL);
 }
 
 void
@@ -329,7 +333,6 @@ upload_send_reject(
     struct upload_op *op =
         add_op(upload, UPLOAD_OP_REJECT, NULL, buffer_slice(json));
     op->line = line;
-    send_op(op);
 }
 
 /* --- open, reveal --- */

@@ -43,7 +43,7 @@ const char *queue_status_name(enum queue_status status);
 
 #define QUEUE_INLINE_MAX (64 * 1024) /* larger bodies go in parts */
 #define QUEUE_PART_BYTES (512 * 1024) /* of one part */
-#define QUEUE_PARTS_MAX 1024 /* of 32 KiB each in uploads: 32 MiB */
+#define QUEUE_PARTS_MAX 2048 /* of 24 KiB each in uploads: 48 MiB */
 
 struct queue *queue_new(struct event_base *base, struct redis *redis);
 void queue_free(struct queue *queue);

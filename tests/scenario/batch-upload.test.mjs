@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { bin, CANARY, root, sleep, startProcess, startRedis, startStack, stopAll,
-  tmpdir, until }
+import { bin, CANARY, root, sleep, startProcess, startProxy, startRedis, startStack,
+  stopAll, tmpdir, until }
   from './lib/index.mjs';
 import { redisClient } from './lib/redis-client.mjs';
 
@@ -207,6 +207,66 @@ describe('batch upload', () => {
     assert.equal(await client.command('ZCARD', `${P}staging`), 0);
     const [pale] = list.find(([, name]) => name === 'pale');
     assert.equal(JSON.parse(await text('HGET', `${P}job:${pale}`, 'meta')).z, 1);
+  });
+
+  // Items travel with submits then, on the submits' connections.
+  test('an upload and submits beside it keep what both bring', async () => {
+    const noise = Array.from({ length: 20_000 }, (_, i) =>
+      createHash('sha256').update(`x${i}`).digest('hex')).join('');
+    const all = [...items(500), item('large', noise), ...items(1000).slice(500)];
+    const upload = chunkedPost(submitter, '/v1/batches', 'application/x-ndjson');
+    let ended = false;
+    const jobs = [];
+    const submits = (async () => {
+      while (!ended || jobs.length < 20) {
+        const answer = await post(submitter, '/v1/jobs',
+          JSON.stringify(params(`Job ${jobs.length}`)),
+          { 'content-type': 'application/json' });
+        assert.equal(answer.status, 202, answer.text);
+        jobs.push(answer.json.id);
+      }
+    })();
+    const body = lines(all);
+    for (let at = 0; at < body.length; at += 50_000)
+      await upload.write(body.slice(at, at + 50_000));
+    upload.end();
+    const answer = await upload.answer();
+    ended = true;
+    await submits;
+    assert.match(answer, /^HTTP\/1\.1 202 /);
+    assert.match(answer, /"accepted":1001,"rejected":0/);
+    for (const id of jobs) assert.ok(await client.command('EXISTS', `${P}job:${id}`));
+    const [, uuid] = answer.match(new RegExp(`"id":"batch_(${UUID})"`));
+    const list = await ids(uuid);
+    assert.equal(list.length, 1001);
+    const [large] = list.find(([, name]) => name === 'large');
+    const meta = JSON.parse(await text('HGET', `${P}job:${large}`, 'meta'));
+    const parts = await hash(`${P}body:${large}`);
+    assert.deepEqual(Object.keys(parts).map(Number).sort((a, b) => a - b),
+      Array.from({ length: meta.p }, (_, i) => i));
+    assert.equal(await client.command('ZCARD', `${P}staging`), 0);
+  });
+
+  test('no more than one group of an upload is on its way to Redis', async () => {
+    const proxy = await startProxy(redis.socket);
+    const slow = await startSubmitter(redis,
+      { env: { LONGHAUL_REDIS_URL: proxy.url } });
+    const staged = async () => Number(await text('GET', `${P}unpromoted`) ?? 0);
+    const before = await staged();
+    const upload = chunkedPost(slow, '/v1/batches', 'application/x-ndjson');
+    await upload.write(`${lines(items(1))}\n`);
+    await until(async () => await staged() === before + 1, { what: 'the first' });
+    proxy.hold(() => true);
+    await upload.write(lines(items(201).slice(1)));
+    await until(async () => await staged() > before + 1, { what: 'the second' });
+    await proxy.held;
+    await sleep(200);
+    assert.ok(await staged() <= before + 1 + 32, 'a group has 32 items at most');
+    proxy.release();
+    upload.end();
+    assert.match(await upload.answer(), /"accepted":201,"rejected":0/);
+    await slow.stop();
+    proxy.close();
   });
 
   test('params that Claude would refuse become an error of their item', async () => {
