@@ -13,6 +13,8 @@ const MODEL = 'claude-sonnet-5-5';
 const PIECE = 64 << 10;
 const TURN_MS = size(3000);
 const DRAIN_MS = 1500;
+const AHEAD = 8 * PIECE; // of the server, in the kernel's buffers
+const LOOK_MS = 40; // a look at them costs the machine a millisecond
 
 /** The body of a create, as one Buffer. */
 function makeBatch(count, bytes) {
@@ -87,8 +89,13 @@ async function takeTurns(probes, upload) {
       open();
     }
   })();
+  let allowed = AHEAD;
   const result = await upload(async (socket) => {
-    while (socket !== null && unread(socket) > 2 * PIECE) await sleep(5);
+    while (allowed <= 0) {
+      allowed = AHEAD - unread(socket);
+      if (allowed <= 0) await sleep(LOOK_MS);
+    }
+    allowed -= PIECE;
     await gate;
   });
   over = true;
