@@ -359,7 +359,7 @@ describe('trouble', () => {
   });
 
   test('a stopped program is killed and replaced', async () => {
-    const up = await startUp({ args: ['--no-demo', '--stall-timeout', '1s'] });
+    const up = await startUp({ args: ['--no-demo', '--stall-timeout', '3s'] });
     const pid = childPid(up, 'worker-1');
     process.kill(pid, 'SIGSTOP');
     await up.waitForLine(/"event":"child_stuck","child":"worker-1"/);
