@@ -34,6 +34,8 @@
 struct work_queue {
     char name[JOB_QUEUE_MAX + 1];
     bool may_have_work; /* it was not found empty since the last notice */
+    /* Nor without a suspect, by a claim that may bring one. */
+    bool may_have_suspect;
     unsigned asking; /* claims on their way */
     bool woken; /* and a notice came meanwhile, maybe before the answer */
     bool plenty; /* the last claim got all it asked for */
@@ -73,6 +75,7 @@ queue_record(struct claimer *claimer, struct slice name)
 
     queue->claimer = claimer;
     queue->may_have_work = true;
+    queue->may_have_suspect = true;
     text_copy(queue->name, sizeof(queue->name), name);
     return queue;
 }
@@ -126,7 +129,7 @@ wake(struct work_queue *queue)
 }
 
 void
-claim_wake_all(struct worker *worker)
+claim_wake(struct worker *worker)
 {
     struct claimer *claimer = worker->claimer;
 
@@ -134,6 +137,16 @@ claim_wake_all(struct worker *worker)
     for (size_t i = 0; i < claimer->queue_count; i++)
         wake(claimer->queues[i]);
     claim_soon(worker, 0);
+}
+
+void
+claim_wake_all(struct worker *worker)
+{
+    struct claimer *claimer = worker->claimer;
+
+    for (size_t i = 0; i < claimer->queue_count; i++)
+        claimer->queues[i]->may_have_suspect = true;
+    claim_wake(worker);
 }
 
 void
@@ -204,6 +217,29 @@ take_claims(struct ask *ask, struct queue_claim *claims, size_t count)
         flight_start(ask->queue->claimer->worker, &claims[i], &origin);
 }
 
+/* What an answer that no lack of quota cut short tells of its queue. */
+static void
+learn(const struct ask *ask, const struct queue_claim *claims, size_t count)
+{
+    struct work_queue *queue = ask->queue;
+    bool suspect = count > 0 && claims[0].suspect; /* it comes first */
+
+    queue->may_have_work = count > 0 || queue->woken;
+    queue->plenty = count == ask->count;
+    if (ask->suspect_ok)
+        queue->may_have_suspect = suspect || queue->woken;
+}
+
+/* There was nothing to probe with here; other workers may have something.
+ * When this cannot be sent, the right ends after PROBE_CLAIM_MS. */
+static void
+leave_probe(const struct ask *ask)
+{
+    if (ask->route.probe_scope != NULL)
+        (void)!queue_probe(ask->queue->claimer->worker->service->queue,
+            ask->route.probe_scope, ask->consumer, 1, NULL, NULL);
+}
+
 static void
 on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
     size_t count)
@@ -222,9 +258,10 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
         ask->queue->plenty = false;
         claim_soon(worker, QUOTA_PAUSE_MS);
     } else if (known) {
-        ask->queue->may_have_work = count > 0 || ask->queue->woken;
-        ask->queue->plenty = count == ask->count;
+        learn(ask, claims, count);
     }
+    if (known && count == 0)
+        leave_probe(ask);
     if (status == QUEUE_NO_MARKER)
         service_marker_refresh(worker->service);
     ask_done(ask);
@@ -233,15 +270,24 @@ on_claims(void *arg, enum queue_status status, struct queue_claim *claims,
 }
 
 /* One suspect at a time, also among claims on their way: only then is it to
- * blame for the death of its worker. */
+ * blame for the death of its worker. A queue that had to leave its turn to
+ * another is asked again. */
+static bool
+may_take_suspect(const struct work_queue *queue)
+{
+    const struct claimer *claimer = queue->claimer;
+
+    return queue->may_have_suspect && claimer->worker->suspects_held == 0 &&
+        !claimer->suspect_asked && queue != claimer->closing;
+}
+
 static void
 ask_claim(struct ask *ask)
 {
     struct claimer *claimer = ask->queue->claimer;
     struct worker *worker = claimer->worker;
 
-    ask->suspect_ok = worker->suspects_held == 0 && !claimer->suspect_asked &&
-        ask->queue != claimer->closing;
+    ask->suspect_ok = may_take_suspect(ask->queue);
     claimer->suspect_asked |= ask->suspect_ok;
     ask->asked_ms = clock_mono_ms();
     if (queue_claim(worker->service->queue, worker->consumer, ask->queue->name,
@@ -380,9 +426,10 @@ first_lane(struct claimer *claimer)
 static bool
 may_ask(const struct work_queue *queue)
 {
-    return queue->may_have_work &&
-        (queue->asking == 0 ||
-            (queue->plenty && queue->asking < CLAIMS_AT_ONCE));
+    if (queue->asking > 0)
+        return queue->may_have_work && queue->plenty &&
+            queue->asking < CLAIMS_AT_ONCE;
+    return queue->may_have_work || may_take_suspect(queue);
 }
 
 /* As many claims of one queue as may be on their way. */

@@ -28,7 +28,10 @@ bool claimer_is_asking(const struct claimer *claimer);
 void claim_soon(struct worker *worker, int64_t delay_ms);
 /* There is a queue of this name. */
 void claim_know_queue(struct worker *worker, struct slice name);
-/* Any queue may have work. */
+/* Any queue may have new work; the one suspect that a worker may hold is not
+ * looked for in each of them. */
+void claim_wake(struct worker *worker);
+/* Any queue may have work, suspects too. */
 void claim_wake_all(struct worker *worker);
 
 #endif

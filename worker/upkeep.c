@@ -449,7 +449,9 @@ on_notice(void *arg, enum queue_notice notice)
         upkeep->beat_again = upkeep->beating;
         beat(upkeep);
     }
-    if (notice == QUEUE_NOTICE_WAKE || notice == QUEUE_NOTICE_GAP)
+    if (notice == QUEUE_NOTICE_WAKE)
+        claim_wake(upkeep->worker);
+    if (notice == QUEUE_NOTICE_GAP)
         claim_wake_all(upkeep->worker);
 }
 

@@ -153,6 +153,34 @@ describe('workers', { concurrency: 6 }, () => {
       await assertDrained(stack.redis);
     }));
 
+  // One at a time in a worker, whichever queue asks first; and behind an open
+  // breaker only the probe asks, which has to wait for its turn.
+  test('suspects behind an open breaker do not wait for other jobs',
+    () => withStack({ workers: 1 }, async (stack) => {
+      // The queues of a lower lane are asked while the probe is arranged.
+      const known = await Promise.all(['claude-haiku-5-5', 'claude-sonnet-5-5']
+        .map((model) => stack.submit(model, { longhaul: { lane: 'bulk' } })));
+      await stack.waitAll(known, 15_000);
+      await stack.workers[0].stop();
+      const queue = `${P}q:standard:other`;
+      const ids = await submitAll(stack, 12, 'mock-ok');
+      for (const id of ids) {
+        const job = `${P}job:${id}`;
+        const entry = await redisDo(stack.redis, 'HGET', job, 'ent');
+        await redisDo(stack.redis, 'XDEL', queue, String(entry));
+        const suspect = await redisDo(stack.redis, 'XADD', `${queue}:suspect`,
+          '*', 'i', id);
+        await redisDo(stack.redis, 'HSET', job, 'str', 's', 'ent',
+          String(suspect), 'tko', 2, 'fence', 1);
+      }
+      await redisDo(stack.redis, 'HSET', `${P}hold`, 'bucket:default/other',
+        'open|1|1|for a test');
+      await stack.startWorker();
+      for (const job of await stack.waitAll(ids, 15_000))
+        assert.equal(job.status, 'succeeded');
+      await assertDrained(stack.redis);
+    }));
+
   test('clocks that jump an hour either way take over and lose nothing',
     async () => {
       const clocks = [shim(), shim(), shim()];
