@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './lib/index.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)),
   '../..');
@@ -17,17 +18,6 @@ const nginx = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx',
   '/usr/local/bin/nginx'].find((file) => fs.existsSync(file));
 const readTimeoutS = 2;
 const timed = { timeout: 15_000 };
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 // A backend that says who it is and what it saw. `backend.on` is what a test
 // may replace; `backend.seen` counts request lines, answered or not.

@@ -3,6 +3,7 @@
 // process exits or is interrupted: no program outlives its test.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir as systemTmpdir } from 'node:os';
@@ -50,17 +51,20 @@ export function tmpdir(prefix = 'longhaul-') {
   return dir;
 }
 
-/** A TCP port on loopback that was free a moment ago. Prefer port 0 and the
- * line the program prints; this is for programs that cannot say. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
+const bindable = (port) => new Promise((resolve) => {
+  const server = createServer();
+  server.once('error', () => resolve(false));
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+});
+
+/** A TCP port on loopback that is free, for programs that cannot say which
+ * they got. It lies below those that the kernel gives to whoever asks for any:
+ * ours share a port with a stranger who took it meanwhile. Prefer port 0. */
+export async function freePort() {
+  for (;;) {
+    const port = randomInt(12_000, 32_000);
+    if (await bindable(port)) return port;
+  }
 }
 
 export const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
