@@ -360,6 +360,9 @@ describe('trouble', () => {
 
   test('a stopped program is killed and replaced', async () => {
     const up = await startUp({ args: ['--no-demo', '--stall-timeout', '3s'] });
+    // Who has not said where it listens is not watched yet.
+    await until(async () => /^longhaul_peer_up\{process="worker-1"\} 1$/m.test(
+      await (await fetch(`${up.url}/metrics`)).text()), { what: 'worker-1' });
     const pid = childPid(up, 'worker-1');
     process.kill(pid, 'SIGSTOP');
     await up.waitForLine(/"event":"child_stuck","child":"worker-1"/);
